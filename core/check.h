@@ -1,0 +1,50 @@
+// Errors: one clear sentence that names the place, what was expected and what came.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace sigma {
+
+// What kind of failure it is. The values are the exit codes of the command line.
+enum class ErrorKind {
+  internal = 1,    // a bug of ours
+  usage = 2,       // a wrong argument, shape, option
+  data = 3,        // malformed input data
+  io = 4,          // the operating system refused: missing file, disk full, no permission
+  diverged = 5,    // training ran into NaN or infinity
+  checkpoint = 6,  // a checkpoint that is damaged or does not fit
+  memory = 7,      // out of memory
+};
+
+class Error : public std::runtime_error {
+ public:
+  Error(ErrorKind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}
+  ErrorKind kind() const { return kind_; }
+
+ private:
+  ErrorKind kind_;
+};
+
+// Throws "place: message". The place of a file error is the file's name.
+[[noreturn]] void throw_error(ErrorKind kind, std::string_view place, const std::string& message);
+// Throws "[tag] message" of kind usage; the tag is the function's or layer's name.
+[[noreturn]] void throw_check(std::string_view tag, const std::string& message);
+
+template <class... Args>
+[[noreturn]] void fail(ErrorKind kind, std::string_view place, fmt::format_string<Args...> format,
+                       Args&&... args) {
+  throw_error(kind, place, fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace sigma
+
+// SIGMA_CHECK(condition, "conv2d", "expected {} channels, got input {}", c, shape.str())
+#define SIGMA_CHECK(condition, tag, ...)                   \
+  do {                                                     \
+    if (!(condition)) [[unlikely]]                         \
+      ::sigma::throw_check(tag, fmt::format(__VA_ARGS__)); \
+  } while (false)

@@ -1,0 +1,33 @@
+// Convolution kernels on channels_last images. Sizes: n images, h x w pixels, c_in and c_out channels, kh x
+// kw taps. Weights are [c_out][kh][kw][c_in / groups]: the channels_last form of PyTorch's (c_out, c_in /
+// groups, kh, kw).
+#pragma once
+
+#include <cstdint>
+
+namespace sigma::kernels {
+
+struct ConvSize {
+  int64_t n, h, w, c_in;
+  int64_t oh, ow, c_out;
+  int64_t kh, kw;
+  int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+  int64_t groups;
+
+  int64_t taps() const { return kh * kw * (c_in / groups); }  // length of one output's dot product
+  int64_t pixels_in() const { return h * w; }
+  int64_t pixels_out() const { return oh * ow; }
+};
+
+// y = conv(x, weight) + bias; bias may be null.
+template <class T>
+void conv_forward(const ConvSize& s, const T* x /*[n][h][w][c_in]*/, const T* weight, const T* bias,
+                  T* y /*[n][oh][ow][c_out]*/);
+// dx = the transposed convolution of dy.
+template <class T>
+void conv_backward_data(const ConvSize& s, const T* dy, const T* weight, T* dx);
+// dweight and dbias (may be null). Images are cut into a fixed number of groups whose sums merge in order.
+template <class T>
+void conv_backward_weight(const ConvSize& s, const T* dy, const T* x, T* dweight, T* dbias);
+
+}  // namespace sigma::kernels

@@ -1,0 +1,199 @@
+#include "core/kernels/pool.h"
+
+#include <algorithm>
+
+#include "core/parallel.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/kernels/pool.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#ifndef SIGMA_POOL_TABLE
+#define SIGMA_POOL_TABLE
+namespace sigma::kernels {
+// One image each.
+template <class T>
+struct PoolTable {
+  void (*max_forward)(const PoolSize& s, const T* x, T* y, int32_t* index);
+  void (*max_backward)(const PoolSize& s, const T* dy, const int32_t* index, T* dx);
+  void (*mean_forward)(const PoolSize& s, int mode, const T* x, T* y);
+  void (*mean_backward)(const PoolSize& s, int mode, const T* dy, T* dx);
+};
+enum PoolMode { kIgnorePadding, kCountPadding, kAdaptive };
+
+struct Window {
+  int64_t y0, y1, x0, x1, count;
+};
+inline Window window_at(const PoolSize& s, int mode, int64_t oy, int64_t ox) {
+  if (mode == kAdaptive) {
+    Window v{oy * s.h / s.oh, ((oy + 1) * s.h + s.oh - 1) / s.oh, ox * s.w / s.ow,
+             ((ox + 1) * s.w + s.ow - 1) / s.ow, 0};
+    v.count = (v.y1 - v.y0) * (v.x1 - v.x0);
+    return v;
+  }
+  int64_t y0 = oy * s.stride_h - s.pad_h, x0 = ox * s.stride_w - s.pad_w;
+  int64_t y1 = std::min(y0 + s.kh, s.h + s.pad_h), x1 = std::min(x0 + s.kw, s.w + s.pad_w);
+  int64_t padded = (y1 - y0) * (x1 - x0);
+  Window v{std::max<int64_t>(y0, 0), std::min(y1, s.h), std::max<int64_t>(x0, 0), std::min(x1, s.w), 0};
+  v.count = mode == kCountPadding ? padded : (v.y1 - v.y0) * (v.x1 - v.x0);
+  return v;
+}
+}  // namespace sigma::kernels
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace sigma::kernels::HWY_NAMESPACE {
+namespace {
+
+template <class T>
+void max_forward(const PoolSize& s, const T* __restrict x, T* __restrict y, int32_t* __restrict index) {
+  for (int64_t oy = 0; oy < s.oh; ++oy)
+    for (int64_t ox = 0; ox < s.ow; ++ox, y += s.c, index += s.c) {
+      Window v = window_at(s, kIgnorePadding, oy, ox);
+      bool first = true;
+      for (int64_t iy = v.y0; iy < v.y1; ++iy)
+        for (int64_t ix = v.x0; ix < v.x1; ++ix, first = false) {
+          const T* __restrict row = x + (iy * s.w + ix) * s.c;
+          int32_t here = static_cast<int32_t>(iy * s.w + ix);
+          if (first) {
+            for (int64_t c = 0; c < s.c; ++c) y[c] = row[c], index[c] = here;
+          } else {
+            for (int64_t c = 0; c < s.c; ++c) {
+              bool take = row[c] > y[c] || row[c] != row[c];
+              y[c] = take ? row[c] : y[c];
+              index[c] = take ? here : index[c];
+            }
+          }
+        }
+    }
+}
+
+template <class T>
+void max_backward(const PoolSize& s, const T* __restrict dy, const int32_t* __restrict index,
+                  T* __restrict dx) {
+  std::fill_n(dx, s.h * s.w * s.c, T(0));
+  for (int64_t p = 0; p < s.oh * s.ow; ++p, dy += s.c, index += s.c)
+    for (int64_t c = 0; c < s.c; ++c) dx[index[c] * s.c + c] += dy[c];
+}
+
+template <class T>
+void mean_forward(const PoolSize& s, int mode, const T* __restrict x, T* __restrict y) {
+  for (int64_t oy = 0; oy < s.oh; ++oy)
+    for (int64_t ox = 0; ox < s.ow; ++ox, y += s.c) {
+      Window v = window_at(s, mode, oy, ox);
+      T scale = T(1) / static_cast<T>(v.count);
+      for (int64_t c = 0; c < s.c; ++c) y[c] = 0;
+      for (int64_t iy = v.y0; iy < v.y1; ++iy)
+        for (int64_t ix = v.x0; ix < v.x1; ++ix) {
+          const T* __restrict row = x + (iy * s.w + ix) * s.c;
+          for (int64_t c = 0; c < s.c; ++c) y[c] += row[c];
+        }
+      for (int64_t c = 0; c < s.c; ++c) y[c] *= scale;
+    }
+}
+
+template <class T>
+void mean_backward(const PoolSize& s, int mode, const T* __restrict dy, T* __restrict dx) {
+  std::fill_n(dx, s.h * s.w * s.c, T(0));
+  for (int64_t oy = 0; oy < s.oh; ++oy)
+    for (int64_t ox = 0; ox < s.ow; ++ox, dy += s.c) {
+      Window v = window_at(s, mode, oy, ox);
+      T scale = T(1) / static_cast<T>(v.count);
+      for (int64_t iy = v.y0; iy < v.y1; ++iy)
+        for (int64_t ix = v.x0; ix < v.x1; ++ix) {
+          T* __restrict row = dx + (iy * s.w + ix) * s.c;
+          for (int64_t c = 0; c < s.c; ++c) row[c] += dy[c] * scale;
+        }
+    }
+}
+
+template <class T>
+PoolTable<T> table() {
+  return {max_forward<T>, max_backward<T>, mean_forward<T>, mean_backward<T>};
+}
+PoolTable<float> pool_f32() { return table<float>(); }
+PoolTable<double> pool_f64() { return table<double>(); }
+
+}  // namespace
+}  // namespace sigma::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace sigma::kernels {
+namespace {
+
+HWY_EXPORT(pool_f32);
+HWY_EXPORT(pool_f64);
+template <class T>
+PoolTable<T> table() {
+  if constexpr (sizeof(T) == 4)
+    return HWY_DYNAMIC_DISPATCH(pool_f32)();
+  else
+    return HWY_DYNAMIC_DISPATCH(pool_f64)();
+}
+
+// Calls fn(image, offset of its input, offset of its output) on the pool.
+template <class Fn>
+void each_image(const PoolSize& s, Fn&& fn) {
+  int64_t in = s.h * s.w * s.c, out = s.oh * s.ow * s.c;
+  parallel_ranges(s.n, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, in)), [&](int64_t n0, int64_t n1) {
+    for (int64_t i = n0; i < n1; ++i) fn(i * in, i * out);
+  });
+}
+
+}  // namespace
+
+template <class T>
+void max_pool_forward(const PoolSize& s, const T* x, T* y, int32_t* index) {
+  auto kernel = table<T>().max_forward;
+  each_image(s, [&](int64_t in, int64_t out) { kernel(s, x + in, y + out, index + out); });
+}
+
+template <class T>
+void max_pool_backward(const PoolSize& s, const T* dy, const int32_t* index, T* dx) {
+  auto kernel = table<T>().max_backward;
+  each_image(s, [&](int64_t in, int64_t out) { kernel(s, dy + out, index + out, dx + in); });
+}
+
+template <class T>
+void avg_pool_forward(const PoolSize& s, bool count_padding, const T* x, T* y) {
+  auto kernel = table<T>().mean_forward;
+  each_image(s, [&](int64_t in, int64_t out) {
+    kernel(s, count_padding ? kCountPadding : kIgnorePadding, x + in, y + out);
+  });
+}
+
+template <class T>
+void avg_pool_backward(const PoolSize& s, bool count_padding, const T* dy, T* dx) {
+  auto kernel = table<T>().mean_backward;
+  each_image(s, [&](int64_t in, int64_t out) {
+    kernel(s, count_padding ? kCountPadding : kIgnorePadding, dy + out, dx + in);
+  });
+}
+
+template <class T>
+void adaptive_avg_pool_forward(const PoolSize& s, const T* x, T* y) {
+  auto kernel = table<T>().mean_forward;
+  each_image(s, [&](int64_t in, int64_t out) { kernel(s, kAdaptive, x + in, y + out); });
+}
+
+template <class T>
+void adaptive_avg_pool_backward(const PoolSize& s, const T* dy, T* dx) {
+  auto kernel = table<T>().mean_backward;
+  each_image(s, [&](int64_t in, int64_t out) { kernel(s, kAdaptive, dy + out, dx + in); });
+}
+
+#define SIGMA_INSTANTIATE(T)                                                      \
+  template void max_pool_forward(const PoolSize&, const T*, T*, int32_t*);        \
+  template void max_pool_backward(const PoolSize&, const T*, const int32_t*, T*); \
+  template void avg_pool_forward(const PoolSize&, bool, const T*, T*);            \
+  template void avg_pool_backward(const PoolSize&, bool, const T*, T*);           \
+  template void adaptive_avg_pool_forward(const PoolSize&, const T*, T*);         \
+  template void adaptive_avg_pool_backward(const PoolSize&, const T*, T*);
+SIGMA_INSTANTIATE(float)
+SIGMA_INSTANTIATE(double)
+#undef SIGMA_INSTANTIATE
+
+}  // namespace sigma::kernels
+#endif

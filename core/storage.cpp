@@ -1,0 +1,107 @@
+#include "core/storage.h"
+
+#include <cstdlib>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "core/check.h"
+
+namespace sigma {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kCache = false;
+#else
+constexpr bool kCache = true;
+#endif
+
+// Rounds up to a size class: multiples of 64 B below 4 KiB, then eight classes per power of two (waste
+// <= 12.5%).
+size_t size_class(size_t bytes) {
+  if (bytes == 0) bytes = 1;
+  if (bytes > SIZE_MAX / 2) return bytes;  // the allocation fails with a clear message
+  size_t step = 64;
+  while (step * 16 < bytes) step *= 2;
+  return (bytes + step - 1) / step * step;
+}
+
+struct Pool {
+  std::mutex mutex;
+  std::unordered_map<size_t, std::vector<std::byte*>> free_blocks;
+  PoolStats stats;
+};
+
+// Never destroyed: tensors with static lifetime may outlive any order of destruction.
+Pool& pool() {
+  static Pool* instance = new Pool;
+  return *instance;
+}
+
+std::byte* acquire(size_t size) {
+  Pool& p = pool();
+  {
+    std::lock_guard lock(p.mutex);
+    p.stats.in_use += size;
+    p.stats.peak = std::max(p.stats.peak, p.stats.in_use);
+    auto it = p.free_blocks.find(size);
+    if (it != p.free_blocks.end() && !it->second.empty()) {
+      std::byte* block = it->second.back();
+      it->second.pop_back();
+      p.stats.cached -= size;
+      return block;
+    }
+  }
+  auto* block = size > SIZE_MAX / 2 ? nullptr : static_cast<std::byte*>(std::aligned_alloc(64, size));
+  if (!block) {
+    std::lock_guard lock(p.mutex);
+    p.stats.in_use -= size;
+  }
+  return block;
+}
+
+void give_back(std::byte* block, size_t size) {
+  Pool& p = pool();
+  std::lock_guard lock(p.mutex);
+  p.stats.in_use -= size;
+  if (kCache) {
+    p.free_blocks[size].push_back(block);
+    p.stats.cached += size;
+  } else {
+    std::free(block);
+  }
+}
+
+}  // namespace
+
+Storage::Storage(size_t bytes) : bytes_(bytes) {
+  data_ = acquire(size_class(bytes));
+  if (!data_) {
+    release_pool();
+    data_ = acquire(size_class(bytes));
+  }
+  if (!data_) fail(ErrorKind::memory, "memory", "could not allocate {} bytes", bytes);
+}
+
+Storage::~Storage() { give_back(data_, size_class(bytes_)); }
+
+PoolStats pool_stats() {
+  std::lock_guard lock(pool().mutex);
+  return pool().stats;
+}
+
+void reset_pool_peak() {
+  std::lock_guard lock(pool().mutex);
+  pool().stats.peak = pool().stats.in_use;
+}
+
+void release_pool() {
+  Pool& p = pool();
+  std::lock_guard lock(p.mutex);
+  for (auto& [size, blocks] : p.free_blocks)
+    for (std::byte* block : blocks) std::free(block);
+  p.free_blocks.clear();
+  p.stats.cached = 0;
+}
+
+}  // namespace sigma

@@ -1,0 +1,358 @@
+#include "layers/batch_norm.h"
+
+#include <cmath>
+
+#include "core/kernels/norm.h"
+#include "core/math.h"
+
+namespace sigma {
+namespace {
+
+// The input as rows x channels with channels innermost.
+struct Rows {
+  Tensor data;
+  int64_t rows, channels;
+};
+
+Rows to_rows(const Tensor& x) {
+  int64_t channels = x.dim(1);
+  Tensor t = x.rank() == 4   ? x.to(Layout::channels_last)
+             : x.rank() == 3 ? permute(x, {0, 2, 1})
+                             : x.contiguous();
+  return {t, channels ? x.numel() / channels : 0, channels};
+}
+
+// A tensor for a result of `like`'s shape, rows-wise; from_rows gives it that shape's element order.
+Tensor rows_like(const Tensor& like) {
+  if (like.rank() == 4) return Tensor::empty(like.shape(), like.dtype(), Layout::channels_last);
+  if (like.rank() == 3) return Tensor::empty({like.dim(0), like.dim(2), like.dim(1)}, like.dtype());
+  return Tensor::empty(like.shape(), like.dtype());
+}
+Tensor from_rows(const Tensor& t, int rank) { return rank == 3 ? permute(t, {0, 2, 1}) : t; }
+
+// Per-channel constants of y = (x - mean) * scale + shift, in the data's precision; one column each.
+template <class T>
+struct Affine {
+  std::vector<T> mean, scale, shift;
+  // scale = gamma * invstd, and the shift takes up what rounding the mean to T lost.
+  Affine(const double* mu, const double* invstd, const T* gamma, const T* beta, int64_t channels)
+      : mean(static_cast<size_t>(channels)), scale(mean.size()), shift(mean.size()) {
+    for (size_t c = 0; c < mean.size(); ++c) {
+      double factor = (gamma ? static_cast<double>(gamma[c]) : 1.0) * invstd[c];
+      mean[c] = static_cast<T>(mu[c]);
+      double lost = mu[c] - static_cast<double>(mean[c]);
+      scale[c] = static_cast<T>(factor);
+      shift[c] = static_cast<T>((beta ? static_cast<double>(beta[c]) : 0.0) - lost * factor);
+    }
+  }
+};
+
+double inverse_deviation(double var, double eps) { return var + eps == 0 ? 0 : 1 / std::sqrt(var + eps); }
+
+Tensor column(const Tensor& stats, int64_t row, DType dtype) { return slice(stats, 0, row, 1).to(dtype); }
+
+// Second derivative of the training pass; see https://arxiv.org/abs/1502.03167 for the first and PyTorch's
+// batchnorm_double_backward for the formula. Rare, so in plain tensor arithmetic on (rows, channels).
+struct SecondOrder {
+  Tensor g_output, g_input, g_weight;
+};
+SecondOrder second_order(bool training, const Tensor& dy, const Tensor& x, const Tensor& mean,
+                         const Tensor& s, const Tensor& gamma, const Tensor& ggx, const Tensor& ggw,
+                         const Tensor& ggb) {
+  double m = static_cast<double>(x.dim(0));
+  auto total = [](const Tensor& t) { return sum(t, {0}, true); };
+  Tensor xmu = sub(x, mean);
+  SecondOrder r;
+  if (!training) {
+    r.g_input = mul(mul(ggw, s), dy);
+    r.g_weight = total(mul(mul(ggx, dy), s));
+    r.g_output = add(mul(mul(ggx, s), gamma), add(mul(mul(ggw, xmu), s), ggb));
+    return r;
+  }
+  Tensor s2 = mul(s, s), s3 = mul(s2, s), sum_gg = total(ggx), sum_g = total(dy);
+  Tensor sum_g_xmu = total(mul(dy, xmu)), sum_gg_xmu = total(mul(ggx, xmu));
+  // dx with gamma = 1 of an upstream gradient u: s (u - mean u - xmu s^2 mean(u xmu)).
+  auto first_order = [&](const Tensor& u, const Tensor& sum_u, const Tensor& sum_u_xmu) {
+    return mul(s, sub(sub(u, scale(sum_u, 1 / m)), mul(mul(xmu, s2), scale(sum_u_xmu, 1 / m))));
+  };
+  Tensor inner = add(sub(scale(mul(sum_gg, sum_g), 1 / m), total(mul(dy, ggx))),
+                     scale(mul(s2, mul(sum_g_xmu, sum_gg_xmu)), 3 / m));
+  Tensor t1 = scale(mul(mul(xmu, s3), inner), 1 / m);
+  Tensor t2 = scale(mul(mul(sum_gg_xmu, s3), sub(scale(sum_g, 1 / m), dy)), 1 / m);
+  Tensor t3 = scale(mul(mul(sum_g_xmu, s3), sub(scale(sum_gg, 1 / m), ggx)), 1 / m);
+  r.g_input = add(mul(gamma, add(t1, add(t2, t3))), mul(ggw, first_order(dy, sum_g, sum_g_xmu)));
+  r.g_weight = total(mul(ggx, first_order(dy, sum_g, sum_g_xmu)));
+  r.g_output = add(mul(gamma, first_order(ggx, sum_gg, sum_gg_xmu)), add(mul(ggw, mul(xmu, s)), ggb));
+  return r;
+}
+
+// dx, dweight, dbias as a recorded function of (dy, x, weight), so that it can be differentiated again.
+// `stats` holds the mean and the inverse deviation, float64 (2, C).
+Variables batch_norm_backward(const Variable& dy, const Variable& x, const Variable& weight,
+                              const Tensor& stats, bool training, bool needs_dx) {
+  Rows in = to_rows(x.value()), g = to_rows(dy.value());
+  int64_t channels = in.channels;
+  Tensor dx, dweight = Tensor::zeros({channels}, x.dtype()), dbias = Tensor::zeros({channels}, x.dtype());
+  dispatch_floating(x.dtype(), "batch_norm", [&](auto zero) {
+    using T = decltype(zero);
+    const double *mu = stats.data<double>(), *invstd = mu + channels;
+    Affine<T> xhat(mu, invstd, nullptr, nullptr, channels);
+    std::vector<double> scratch(static_cast<size_t>(kernels::norm_scratch_size(in.rows, channels)));
+    std::vector<double> sum_g(static_cast<size_t>(channels)), sum_gx(sum_g);
+    if (in.rows > 0)
+      kernels::norm_backward_reduce(g.data.data<T>(), in.data.data<T>(), in.rows, channels, xhat.mean.data(),
+                                    xhat.scale.data(), xhat.shift.data(), scratch.data(), sum_g.data(),
+                                    sum_gx.data());
+    for (int64_t c = 0; c < channels; ++c) {
+      dweight.mutable_data<T>()[c] = static_cast<T>(sum_gx[static_cast<size_t>(c)]);
+      dbias.mutable_data<T>()[c] = static_cast<T>(sum_g[static_cast<size_t>(c)]);
+    }
+    if (!needs_dx) return;
+    std::vector<T> a(sum_g.size()), b(a), k(a);
+    const T* gamma = weight.defined() ? weight.value().data<T>() : nullptr;
+    for (size_t c = 0; c < a.size(); ++c) {
+      double factor = (gamma ? static_cast<double>(gamma[c]) : 1.0) * invstd[c],
+             m = static_cast<double>(in.rows);
+      a[c] = static_cast<T>(factor);
+      b[c] = static_cast<T>(factor * sum_g[c] / m);
+      k[c] = static_cast<T>(factor * sum_gx[c] / m);
+    }
+    dx = rows_like(x.value());
+    std::vector<T> none(a.size(), T(0));
+    if (training)
+      kernels::norm_backward_apply(g.data.data<T>(), in.data.data<T>(), in.rows, channels, xhat.mean.data(),
+                                   xhat.scale.data(), xhat.shift.data(), a.data(), b.data(), k.data(),
+                                   dx.mutable_data<T>());
+    else  // y is affine in x
+      kernels::norm_apply(g.data.data<T>(), in.rows, channels, none.data(), a.data(), none.data(),
+                          dx.mutable_data<T>());
+    dx = from_rows(dx, x.rank());
+  });
+  if (!grad_enabled()) {
+    Variables out;
+    for (Tensor* t : {&dx, &dweight, &dbias}) out.push_back(t->defined() ? Variable(*t) : Variable());
+    return out;
+  }
+  if (!dx.defined()) dx = Tensor::zeros(x.shape(), x.dtype());
+  SavedTensor saved_g(dy.value()), saved_x(x.value()), saved_w(weight.defined() ? weight.value() : Tensor());
+  return record_many(
+      "batch_norm_backward", {dx, dweight, dbias}, {dy, x, weight},
+      once_differentiable([=](const std::vector<Tensor>& gg, const Node& self) -> std::vector<Tensor> {
+        const Tensor& input = saved_x.get(self);
+        Rows rx = to_rows(input), rg = to_rows(saved_g.get(self)), rgg = to_rows(gg[0]);
+        auto flat = [&](const Rows& r) { return Tensor(r.data).reshape({r.rows, r.channels}); };
+        // A channels_last image has its rows in storage order; a view of its storage as a matrix is what is
+        // wanted.
+        auto matrix = [&](const Rows& r) {
+          if (r.data.layout() == Layout::contiguous) return flat(r);
+          return permute(r.data, {0, 2, 3, 1}).reshape({r.rows, r.channels});
+        };
+        DType d = input.dtype();
+        const Tensor& w = saved_w.get(self);
+        Shape row{1, rx.channels};
+        Tensor gamma = w.defined() ? w.reshape(row) : Tensor::ones(row, d);
+        SecondOrder r =
+            second_order(training, matrix(rg), matrix(rx), column(stats, 0, d), column(stats, 1, d), gamma,
+                         matrix(rgg), gg[1].reshape(row), gg[2].reshape(row));
+        auto shaped = [&](const Tensor& t) {
+          if (input.rank() == 4)
+            return permute(t.reshape({input.dim(0), input.dim(2), input.dim(3), input.dim(1)}), {0, 3, 1, 2});
+          if (input.rank() == 3)
+            return permute(t.reshape({input.dim(0), input.dim(2), input.dim(1)}), {0, 2, 1});
+          return t.reshape(input.shape());
+        };
+        return {shaped(r.g_output), shaped(r.g_input),
+                w.defined() ? r.g_weight.reshape(w.shape()) : Tensor()};
+      }));
+}
+
+void check_sizes(const BatchNormArguments& a, int64_t channels, DType dtype) {
+  auto check = [&](const char* name, const Variable& v) {
+    if (!v.defined()) return;
+    SIGMA_CHECK(v.numel() == channels, "batch_norm", "{} should contain {} elements not {}", name, channels,
+                v.numel());
+    SIGMA_CHECK(v.dtype() == dtype, "batch_norm", "mixed dtype: input is {}, {} is {}", name_of(dtype), name,
+                name_of(v.dtype()));
+  };
+  check("running_mean", a.running_mean);
+  check("running_var", a.running_var);
+  check("weight", a.weight);
+  check("bias", a.bias);
+}
+
+}  // namespace
+
+Variable batch_norm(const Variable& x, const BatchNormArguments& a) {
+  const Shape& shape = x.shape();
+  SIGMA_CHECK(x.rank() >= 2 && x.rank() <= 4, "batch_norm", "expected 2D, 3D or 4D input (got {}D input)",
+              x.rank());
+  SIGMA_CHECK(is_floating(x.dtype()), "batch_norm", "\"batch_norm\" not implemented for {}",
+              name_of(x.dtype()));
+  SIGMA_CHECK(!(a.eps < 0), "batch_norm", "expected eps of at least 0, got {}", a.eps);
+  if (!a.training) {
+    SIGMA_CHECK(a.running_mean.defined(), "batch_norm", "running_mean must be defined in evaluation mode");
+    SIGMA_CHECK(a.running_var.defined(), "batch_norm", "running_var must be defined in evaluation mode");
+  }
+  int64_t channels = shape[1];
+  check_sizes(a, channels, x.dtype());
+  SIGMA_CHECK(!a.training || channels == 0 || shape.numel() / channels != 1, "batch_norm",
+              "Expected more than 1 value per channel when training, got input size {}", shape.str());
+
+  Rows in = to_rows(x.value());
+  Tensor y = rows_like(x.value()), stats = Tensor::zeros({2, channels}, DType::float64);
+  if (in.rows > 0) {
+    dispatch_floating(x.dtype(), "batch_norm", [&](auto zero) {
+      using T = decltype(zero);
+      double *mean = stats.mutable_data<double>(), *invstd = mean + channels;
+      std::vector<double> var(static_cast<size_t>(channels));
+      if (a.training) {
+        std::vector<double> scratch(static_cast<size_t>(kernels::norm_scratch_size(in.rows, channels)));
+        kernels::norm_statistics(in.data.data<T>(), in.rows, channels, scratch.data(), mean, var.data());
+        double m = a.momentum, unbiased = static_cast<double>(in.rows) / static_cast<double>(in.rows - 1);
+        auto track = [&](Variable buffer, const double* value, double factor) {
+          if (!buffer.defined()) return;
+          T* p = buffer.mutable_value().data<T>() ? buffer.mutable_value().mutable_data<T>() : nullptr;
+          for (int64_t c = 0; c < channels; ++c)
+            p[c] = static_cast<T>((1 - m) * static_cast<double>(p[c]) + m * value[c] * factor);
+        };
+        track(a.running_mean, mean, 1);
+        track(a.running_var, var.data(), unbiased);
+      } else {
+        for (int64_t c = 0; c < channels; ++c) {
+          mean[c] = static_cast<double>(a.running_mean.value().data<T>()[c]);
+          var[static_cast<size_t>(c)] = static_cast<double>(a.running_var.value().data<T>()[c]);
+        }
+      }
+      for (int64_t c = 0; c < channels; ++c)
+        invstd[c] = inverse_deviation(var[static_cast<size_t>(c)], a.eps);
+      Affine<T> f(mean, invstd, a.weight.defined() ? a.weight.value().data<T>() : nullptr,
+                  a.bias.defined() ? a.bias.value().data<T>() : nullptr, channels);
+      kernels::norm_apply(in.data.data<T>(), in.rows, channels, f.mean.data(), f.scale.data(), f.shift.data(),
+                          y.mutable_data<T>());
+    });
+  }
+  y = from_rows(y, x.rank());
+  Tensor weight = a.weight.defined() ? a.weight.value() : Tensor();
+  bool training = a.training;
+  // 4-D inputs are kept as they were rearranged, so that backward does not rearrange them again.
+  SavedTensor saved_x(x.rank() == 4 ? in.data : x.value()), saved_w(weight);
+  return record("batch_norm", y, {x, a.weight, a.bias},
+                [=](const Variables& g, const Node& self) -> Variables {
+                  Variable input = self.input(0, saved_x.get(self));
+                  const Tensor& w = saved_w.get(self);
+                  Variables d = batch_norm_backward(g[0], input, w.defined() ? self.input(1, w) : Variable(),
+                                                    stats, training, self.needs(0));
+                  return {self.needs(0) ? d[0] : Variable(), self.needs(1) ? d[1] : Variable(),
+                          self.needs(2) ? d[2] : Variable()};
+                });
+}
+
+BatchNorm::BatchNorm(int64_t channels, BatchNormOptions options, const char* tag)
+    : channels_(channels), options_(options) {
+  SIGMA_CHECK(channels >= 0, tag, "expected at least 0 channels, got {}", channels);
+  SIGMA_CHECK(!(options.eps < 0), tag, "expected eps of at least 0, got {}", options.eps);
+  if (options.affine) {
+    weight = register_parameter("weight", Tensor::ones({channels}));
+    bias = register_parameter("bias", Tensor::zeros({channels}));
+  }
+  if (options.track_running_stats) {
+    running_mean = register_buffer("running_mean", Tensor::zeros({channels}));
+    running_var = register_buffer("running_var", Tensor::ones({channels}));
+    num_batches_tracked = register_buffer("num_batches_tracked", Tensor::zeros({}, DType::int64));
+  }
+}
+
+Variable BatchNorm::forward(const Variable& x) {
+  check_rank(x.shape());
+  if (!(running_mean.defined() || weight.defined()))
+    SIGMA_CHECK(x.dim(1) == channels_, "batch_norm", "expected {} channels, got input {}", channels_,
+                x.shape().str());
+  bool tracked = running_mean.defined(), update = is_training() && tracked && options_.track_running_stats;
+  BatchNormArguments a;
+  a.weight = weight, a.bias = bias, a.eps = options_.eps;
+  a.training = is_training() || !tracked;
+  if (update || !a.training) a.running_mean = running_mean, a.running_var = running_var;
+  int64_t count = update ? num_batches_tracked.value().data<int64_t>()[0] + 1 : 0;
+  a.momentum = options_.momentum ? *options_.momentum : update ? 1.0 / static_cast<double>(count) : 0.0;
+  Variable y = batch_norm(x, a);
+  if (update) num_batches_tracked.mutable_value().mutable_data<int64_t>()[0] = count;
+  return y;
+}
+
+std::string BatchNorm::describe() const {
+  auto flag = [](bool on) { return on ? "True" : "False"; };
+  std::string eps = fmt::format("{}", options_.eps);
+  return fmt::format("{}({}, eps={}, momentum={}, affine={}, track_running_stats={})", kind(), channels_, eps,
+                     options_.momentum ? fmt::format("{}", *options_.momentum) : "None",
+                     flag(options_.affine), flag(options_.track_running_stats));
+}
+
+void BatchNorm::reset_parameters(uint64_t, const std::string&) {
+  if (weight.defined()) weight.mutable_value().fill_(1), bias.mutable_value().fill_(0);
+  reset_running_stats();
+}
+
+void BatchNorm::reset_running_stats() {
+  if (!running_mean.defined()) return;
+  running_mean.mutable_value().fill_(0);
+  running_var.mutable_value().fill_(1);
+  num_batches_tracked.mutable_value().fill_(0);
+}
+
+void BatchNorm::upgrade_state(const std::string& prefix, StateDict& state) const {
+  std::string name = join_path(prefix, "num_batches_tracked");
+  if (state.version < 2 && num_batches_tracked.defined() && !state.find(name))
+    state.items.emplace_back(name, Tensor::zeros({}, DType::int64));
+}
+
+void BatchNorm1d::check_rank(const Shape& s) const {
+  SIGMA_CHECK(s.rank() == 2 || s.rank() == 3, "batch_norm1d", "expected 2D or 3D input (got {}D input)",
+              s.rank());
+}
+void BatchNorm2d::check_rank(const Shape& s) const {
+  SIGMA_CHECK(s.rank() == 4, "batch_norm2d", "expected 4D input (got {}D input)", s.rank());
+}
+
+Moments merge(const Moments& a, const Moments& b) {
+  if (a.count == 0) return b;
+  if (b.count == 0) return a;
+  double count = a.count + b.count, delta = b.mean - a.mean;
+  return {count, a.mean + delta * (b.count / count),
+          a.m2 + b.m2 + delta * delta * (a.count * b.count / count)};
+}
+
+void update_bn(Module& model, const std::function<Variable()>& next) {
+  struct Saved {
+    BatchNorm* layer;
+    std::optional<double> momentum;
+  };
+  std::vector<Saved> layers;
+  std::vector<std::pair<Module*, bool>> modes;
+  model.visit([&](const std::string&, Module& m) {
+    modes.emplace_back(&m, m.is_training());
+    if (auto* bn = dynamic_cast<BatchNorm*>(&m); bn && bn->running_mean.defined())
+      layers.push_back({bn, bn->options().momentum});
+  });
+  for (Saved& s : layers) {
+    s.layer->reset_running_stats();
+    s.layer->set_momentum(std::nullopt);
+  }
+  auto restore = [&] {
+    for (Saved& s : layers) s.layer->set_momentum(s.momentum);
+    for (auto& [m, mode] : modes) {
+      // Each module's own mode: train() would set those below as well, so parents first.
+      m->train(mode);
+    }
+  };
+  try {
+    NoGrad off;
+    model.train();
+    for (Variable x = next(); x.defined(); x = next()) model(x);
+  } catch (...) {
+    restore();
+    throw;
+  }
+  restore();
+}
+
+}  // namespace sigma

@@ -1,0 +1,131 @@
+// Conv2d: y[n,o,i,j] = b[o] + sum_{c,u,v} w[o,c,u,v] x[n, c, i*stride - padding + u*dilation, j*stride -
+// ...].
+//
+// x (N, C_in, H, W), w (C_out, C_in/groups, KH, KW), y (N, C_out, OH, OW), OH = (H + 2p - d(KH-1) - 1)/s + 1.
+// Images and weights are stored channels_last. Saved for backward: x and w. dx is computed only when asked
+// for.
+#pragma once
+
+#include "autograd/ops.h"
+#include "core/kernels/conv.h"
+#include "layers/init.h"
+#include "layers/module.h"
+
+namespace sigma {
+
+struct Conv2dOptions {
+  Pair kernel = 3;
+  Pair stride = 1;
+  Pair padding = 0;
+  Pair dilation = 1;
+  int64_t groups = 1;
+  bool bias = true;
+};
+
+// Sizes of a convolution; throws when the input does not fit.
+inline kernels::ConvSize conv2d_size(const Shape& x, const Shape& w, const Conv2dOptions& o) {
+  SIGMA_CHECK(x.rank() == 4, "conv2d", "expected input (N, C, H, W), got {}", x.str());
+  SIGMA_CHECK(x[1] == w[1] * o.groups, "conv2d", "expected {} channels, got input {}", w[1] * o.groups,
+              x.str());
+  auto out = [&](int64_t size, int64_t pad, int64_t dilation, int64_t kernel, int64_t stride) {
+    int64_t span = checked_mul(dilation, kernel - 1, "conv2d") + 1,
+            padded = size + checked_mul(2, pad, "conv2d");
+    SIGMA_CHECK(padded >= span, "conv2d", "the kernel spans {} pixels, but the padded input {} has {}", span,
+                x.str(), padded);
+    return (padded - span) / stride + 1;
+  };
+  kernels::ConvSize s{};
+  s.n = x[0], s.c_in = x[1], s.h = x[2], s.w = x[3];
+  s.c_out = w[0], s.kh = w[2], s.kw = w[3];
+  s.stride_h = o.stride.h, s.stride_w = o.stride.w, s.pad_h = o.padding.h, s.pad_w = o.padding.w;
+  s.dilation_h = o.dilation.h, s.dilation_w = o.dilation.w, s.groups = o.groups;
+  s.oh = out(s.h, s.pad_h, s.dilation_h, s.kh, s.stride_h);
+  s.ow = out(s.w, s.pad_w, s.dilation_w, s.kw, s.stride_w);
+  return s;
+}
+
+inline Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
+                       const Conv2dOptions& options) {
+  kernels::ConvSize s = conv2d_size(x.shape(), weight.shape(), options);
+  SIGMA_CHECK(x.dtype() == weight.dtype(), "conv2d", "expected {} input, got {}", name_of(weight.dtype()),
+              name_of(x.dtype()));
+  Tensor input = x.value().to(Layout::channels_last), w = weight.value().to(Layout::channels_last);
+  Tensor y = Tensor::empty({s.n, s.c_out, s.oh, s.ow}, x.dtype(), Layout::channels_last);
+  dispatch_floating(x.dtype(), "conv2d", [&](auto zero) {
+    using T = decltype(zero);
+    kernels::conv_forward(s, input.data<T>(), w.data<T>(), bias.defined() ? bias.value().data<T>() : nullptr,
+                          y.mutable_data<T>());
+  });
+  return record(
+      "conv2d", y, {x, weight, bias},
+      once_differentiable([input = SavedTensor(input), w = SavedTensor(w), s](
+                              const std::vector<Tensor>& g, const Node& self) -> std::vector<Tensor> {
+        const Tensor &tx = input.get(self), &tw = w.get(self);
+        Tensor tg = g[0].to(Layout::channels_last), dx, dw, db;
+        dispatch_floating(tg.dtype(), "conv2d", [&](auto zero) {
+          using T = decltype(zero);
+          if (self.needs(0)) {
+            dx = Tensor::empty_like(tx);
+            kernels::conv_backward_data(s, tg.data<T>(), tw.data<T>(), dx.mutable_data<T>());
+          }
+          if (self.needs(1) || self.needs(2)) {
+            dw = Tensor::empty_like(tw);
+            if (self.needs(2)) db = Tensor::empty({s.c_out}, tg.dtype());
+            kernels::conv_backward_weight(s, tg.data<T>(), tx.data<T>(), dw.mutable_data<T>(),
+                                          db.defined() ? db.mutable_data<T>() : nullptr);
+          }
+        });
+        return {dx, self.needs(1) ? dw : Tensor(), db};
+      }));
+}
+
+// Initial values as PyTorch's: weight and bias uniform in +-1/sqrt(fan_in).
+class Conv2d : public Module {
+ public:
+  Conv2d(int64_t in, int64_t out, Conv2dOptions options = {}) : in_(in), out_(out), options_(options) {
+    const Conv2dOptions& o = options_;
+    SIGMA_CHECK(in > 0 && out > 0 && o.kernel.h > 0 && o.kernel.w > 0, "conv2d",
+                "expected channels and kernel of at least 1");
+    SIGMA_CHECK(o.stride.h > 0 && o.stride.w > 0 && o.dilation.h > 0 && o.dilation.w > 0, "conv2d",
+                "expected stride and dilation of at least 1, got {} and {}", o.stride.str(),
+                o.dilation.str());
+    SIGMA_CHECK(o.padding.h >= 0 && o.padding.w >= 0, "conv2d", "expected padding of at least 0, got {}",
+                o.padding.str());
+    SIGMA_CHECK(o.groups > 0 && in % o.groups == 0 && out % o.groups == 0, "conv2d",
+                "expected groups that divide {} and {} channels, got {}", in, out, o.groups);
+    weight = register_parameter("weight", Tensor::empty({out, in / o.groups, o.kernel.h, o.kernel.w},
+                                                        DType::float32, Layout::channels_last));
+    if (o.bias) bias = register_parameter("bias", Tensor::empty({out}));
+    reset_parameters(0, "conv2d");
+  }
+  Variable forward(const Variable& x) override { return conv2d(x, weight, bias, options_); }
+  std::string kind() const override { return "Conv2d"; }
+  std::string describe() const override {
+    const Conv2dOptions& o = options_;
+    std::string s =
+        fmt::format("Conv2d({}, {}, kernel_size={}, stride={}", in_, out_, o.kernel.str(), o.stride.str());
+    if (!(o.padding == Pair(0))) s += ", padding=" + o.padding.str();
+    if (!(o.dilation == Pair(1))) s += ", dilation=" + o.dilation.str();
+    if (o.groups != 1) s += fmt::format(", groups={}", o.groups);
+    return s + (bias.defined() ? ")" : ", bias=False)");
+  }
+  int64_t macs(const Shape&, const Shape& out) const override { return out.numel() * weight.numel() / out_; }
+  void reset_parameters(uint64_t seed, const std::string& path) override {
+    double bound = 1 / std::sqrt(init::fans_of(weight.shape()).in);
+    init::uniform(weight.mutable_value(), -bound, bound, Rng(seed, "init/" + path + ".weight"));
+    if (bias.defined())
+      init::uniform(bias.mutable_value(), -bound, bound, Rng(seed, "init/" + path + ".bias"));
+  }
+  void ensure_bias() {
+    if (!bias.defined()) bias = register_parameter("bias", Tensor::zeros({out_}, weight.dtype()));
+  }
+  const Conv2dOptions& options() const { return options_; }
+
+  Variable weight, bias;  // bias is undefined without one
+
+ private:
+  int64_t in_, out_;
+  Conv2dOptions options_;
+};
+
+}  // namespace sigma

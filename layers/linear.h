@@ -1,0 +1,99 @@
+// Linear: y = x W^T + b.   x (..., in), W (out, in), b (out), y (..., out).
+// Saved for backward: x and W. Fails when the last size of x is not `in`.
+#pragma once
+
+#include "autograd/ops.h"
+#include "core/kernels/elementwise.h"
+#include "core/kernels/gemm.h"
+#include "layers/init.h"
+#include "layers/module.h"
+
+namespace sigma {
+
+// `bias` may be undefined.
+inline Variable linear(const Variable& x, const Variable& weight, const Variable& bias = {}) {
+  SIGMA_CHECK(x.rank() >= 1 && weight.rank() == 2 && x.dim(-1) == weight.dim(1), "linear",
+              "expected {} features, got input {}", weight.dim(1), x.shape().str());
+  SIGMA_CHECK(x.dtype() == weight.dtype(), "linear", "expected {} input, got {}", name_of(weight.dtype()),
+              name_of(x.dtype()));
+  int64_t in = weight.dim(1), out = weight.dim(0), rows = in ? x.numel() / in : 0;
+  Shape shape = x.shape();
+  shape[-1] = out;
+  Tensor input = x.value().contiguous(), y = Tensor::empty(shape, x.dtype());
+  using kernels::Trans;
+  dispatch_floating(x.dtype(), "linear", [&](auto zero) {
+    using T = decltype(zero);
+    kernels::parallel_gemm(Trans::no, Trans::yes, rows, out, in, T(1), input.data<T>(), in,
+                           weight.value().data<T>(), in, T(0), y.mutable_data<T>(), out);
+    if (bias.defined()) kernels::add_rows(rows, out, bias.value().data<T>(), y.mutable_data<T>());
+  });
+  return record("linear", y, {x, weight, bias},
+                [input = SavedTensor(input), w = SavedTensor(weight.value()), rows, in, out](
+                    const Variables& g, const Node& self) -> Variables {
+                  const Tensor &tx = input.get(self), &tw = w.get(self);
+                  if (grad_enabled()) {  // to be differentiated again
+                    Variable vg = reshape(g[0], {rows, out}), vx = reshape(self.input(0, tx), {rows, in});
+                    return {reshape(matmul(vg, self.input(1, tw)), tx.shape()),
+                            matmul(transpose(vg, 0, 1), vx), self.needs(2) ? sum(vg, {0}) : Variable()};
+                  }
+                  Tensor tg = g[0].value().contiguous(), dx, dw, db;
+                  dispatch_floating(tg.dtype(), "linear", [&](auto zero) {
+                    using T = decltype(zero);
+                    if (self.needs(0)) {
+                      dx = Tensor::empty(tx.shape(), tx.dtype());
+                      kernels::parallel_gemm(Trans::no, Trans::no, rows, in, out, T(1), tg.data<T>(), out,
+                                             tw.data<T>(), in, T(0), dx.mutable_data<T>(), in);
+                    }
+                    if (self.needs(1)) {
+                      dw = Tensor::empty(tw.shape(), tw.dtype());
+                      kernels::parallel_gemm(Trans::yes, Trans::no, out, in, rows, T(1), tg.data<T>(), out,
+                                             tx.data<T>(), in, T(0), dw.mutable_data<T>(), in);
+                    }
+                    if (self.needs(2)) {
+                      db = Tensor::empty({out}, tg.dtype());
+                      kernels::column_sums(tg.data<T>(), rows, out, db.mutable_data<T>());
+                    }
+                  });
+                  auto wrap = [](Tensor t) { return t.defined() ? Variable(std::move(t)) : Variable(); };
+                  return {wrap(dx), wrap(dw), wrap(db)};
+                });
+}
+
+struct LinearOptions {
+  bool bias = true;
+};
+
+// Initial values as PyTorch's: weight and bias uniform in +-1/sqrt(in).
+class Linear : public Module {
+ public:
+  Linear(int64_t in, int64_t out, LinearOptions options = {}) : in_(in), out_(out) {
+    SIGMA_CHECK(in > 0 && out > 0, "linear", "expected sizes of at least 1, got {} and {}", in, out);
+    weight = register_parameter("weight", Tensor::empty({out, in}));
+    if (options.bias) bias = register_parameter("bias", Tensor::empty({out}));
+    reset_parameters(0, "linear");
+  }
+  Variable forward(const Variable& x) override { return linear(x, weight, bias); }
+  std::string kind() const override { return "Linear"; }
+  std::string describe() const override {
+    return fmt::format("Linear(in_features={}, out_features={}, bias={})", in_, out_,
+                       bias.defined() ? "True" : "False");
+  }
+  int64_t macs(const Shape& in, const Shape&) const override { return in.numel() * out_; }
+  void reset_parameters(uint64_t seed, const std::string& path) override {
+    double bound = 1 / std::sqrt(static_cast<double>(in_));
+    init::uniform(weight.mutable_value(), -bound, bound, Rng(seed, "init/" + path + ".weight"));
+    if (bias.defined())
+      init::uniform(bias.mutable_value(), -bound, bound, Rng(seed, "init/" + path + ".bias"));
+  }
+  // Gives the layer a bias of zeros when it has none, for folding batch normalization into it.
+  void ensure_bias() {
+    if (!bias.defined()) bias = register_parameter("bias", Tensor::zeros({out_}, weight.dtype()));
+  }
+
+  Variable weight, bias;  // bias is undefined without one
+
+ private:
+  int64_t in_, out_;
+};
+
+}  // namespace sigma

@@ -1,0 +1,97 @@
+#include "optim/sgd.h"
+
+#include <cmath>
+
+#include "core/kernels/elementwise.h"
+#include "core/math.h"
+
+namespace sigma {
+namespace {
+
+void check(const SGDOptions& o) {
+  SIGMA_CHECK(o.lr >= 0 && std::isfinite(o.lr), "sgd", "expected a learning rate of at least 0, got {}",
+              o.lr);
+  SIGMA_CHECK(o.momentum >= 0 && o.weight_decay >= 0, "sgd",
+              "expected momentum and weight_decay of at least 0, got {} and {}", o.momentum, o.weight_decay);
+  SIGMA_CHECK(!o.nesterov || (o.momentum > 0 && o.dampening == 0), "sgd",
+              "Nesterov momentum needs a momentum above 0 and no dampening");
+}
+
+}  // namespace
+
+SGD::SGD(std::vector<Variable> parameters, SGDOptions options)
+    : SGD(std::vector<ParameterGroup>{{std::move(parameters), options}}) {}
+
+SGD::SGD(std::vector<ParameterGroup> groups) : groups_(std::move(groups)) {
+  size_t count = 0;
+  for (const ParameterGroup& g : groups_) {
+    check(g.options);
+    count += g.parameters.size();
+  }
+  velocities_.resize(count);
+}
+
+void SGD::step() {
+  size_t index = 0;
+  for (ParameterGroup& group : groups_) {
+    const SGDOptions& o = group.options;
+    for (Variable& p : group.parameters) {
+      Tensor& velocity = velocities_[index++];
+      if (!p.grad().defined()) continue;
+      Tensor g = p.grad().to(p.value().layout());
+      bool first = o.momentum != 0 && !velocity.defined();
+      if (first) velocity = Tensor::empty_like(p.value());
+      kernels::SgdStep s{o.lr, o.momentum, o.dampening, o.weight_decay, o.nesterov, first};
+      dispatch_floating(p.dtype(), "sgd", [&](auto zero) {
+        using T = decltype(zero);
+        kernels::sgd_update(p.numel(), s, g.data<T>(), o.momentum != 0 ? velocity.mutable_data<T>() : nullptr,
+                            p.mutable_value().mutable_data<T>());
+      });
+    }
+  }
+}
+
+void SGD::zero_grad() {
+  for (ParameterGroup& group : groups_)
+    for (Variable& p : group.parameters) p.zero_grad();
+}
+
+void SGD::set_lr(double lr) {
+  for (ParameterGroup& group : groups_) group.options.lr = lr;
+}
+
+void SGD::set_velocities(std::vector<Tensor> velocities) {
+  SIGMA_CHECK(velocities.size() == velocities_.size(), "sgd", "expected {} momentum buffers, got {}",
+              velocities_.size(), velocities.size());
+  size_t index = 0;
+  for (ParameterGroup& group : groups_)
+    for (Variable& p : group.parameters) {
+      Tensor& v = velocities[index];
+      velocities_[index++] = v.defined() ? v.to(p.value().layout()).clone() : Tensor();
+      SIGMA_CHECK(!v.defined() || v.shape() == p.shape(), "sgd", "expected a momentum buffer {}, got {}",
+                  p.shape().str(), v.shape().str());
+    }
+}
+
+double clip_grad_norm(const std::vector<Variable>& parameters, double max_norm) {
+  SIGMA_CHECK(max_norm > 0, "clip_grad_norm", "expected a norm above 0, got {}", max_norm);
+  double total = 0;
+  for (const Variable& p : parameters)
+    if (p.grad().defined()) {
+      double n = norm2(p.grad());
+      total += n * n;
+    }
+  double norm = std::sqrt(total), factor = max_norm / (norm + 1e-6);
+  if (!std::isfinite(norm) || factor >= 1) return norm;
+  for (const Variable& p : parameters) {
+    if (!p.grad().defined()) continue;
+    Tensor g = p.grad();
+    dispatch_floating(g.dtype(), "clip_grad_norm", [&](auto zero) {
+      using T = decltype(zero);
+      kernels::scale(g.numel(), g.data<T>(), T(factor), g.mutable_data<T>());
+    });
+  }
+  return norm;
+}
+
+}  // namespace sigma
