@@ -1,1 +1,190 @@
-int main() { return 0; }
+// The command line: verbs, flags, exit codes.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <new>
+
+#include "apps/run_folder.h"
+#include "apps/signals.h"
+#include "apps/verbs.h"
+
+namespace sigma::app {
+namespace {
+
+// Everything one invocation may carry; made afresh for each parse.
+struct Invocation {
+  Options options;
+  std::vector<std::string> images;
+  std::string data_action, data_name, mirror, bench_what;
+  double seconds = 4, timeout = 15;
+};
+
+struct Parser {
+  CLI::App app{
+      "sigma: a small deep-learning framework. Trains demo CNNs and shows what batch normalization does.",
+      "sigma"};
+  Invocation call;
+  CLI::App* verb = nullptr;
+
+  Parser() {
+    app.require_subcommand(1);
+    app.set_version_flag("--version", std::string("sigma ") + SIGMA_VERSION);
+    Options& o = call.options;
+    auto add = [&](const char* name, const char* about, unsigned groups) {
+      CLI::App* v = app.add_subcommand(name, about);
+      add_flags(*v, o, groups);
+      return v;
+    };
+    constexpr unsigned kTrainLike = kData | kModel | kNormalize | kTraining | kRun | kResume | kThreads;
+    add("train", "train one network", kTrainLike);
+    add("compare", "batch norm on and off x input normalization, over seeds, with a report",
+        kTrainLike | kLists);
+    CLI::App* eval = add("eval", "accuracy, loss and confusion matrix of a checkpoint", kData | kThreads);
+    eval->add_option("--checkpoint", o.checkpoint, "a .safetensors checkpoint")->required();
+    eval->add_option("--out", o.out, "folder for confusion.png");
+    eval->add_flag("--quiet", o.quiet, "no text");
+    CLI::App* predict = add("predict", "top classes of image files", 0);
+    predict->add_option("--checkpoint", o.checkpoint, "a .safetensors checkpoint")->required();
+    predict->add_option("images", call.images, "PNG or JPEG files")->required();
+    predict->add_flag("--quiet", o.quiet, "no text");
+    CLI::App* summary = add("summary", "layers, shapes, parameters, multiply-accumulates", kModel);
+    summary->add_option("--data", o.data, "take the input size of this data set");
+    summary->add_option("--data-dir", o.data_dir, "folder of the data sets");
+    summary->add_flag("--quiet", o.quiet, "no text");
+    CLI::App* gradcheck = add("gradcheck", "gradient check of every layer in float64", 0);
+    gradcheck->add_option("--layer", o.layer, "one layer only");
+    gradcheck->add_flag("--quiet", o.quiet, "no table");
+    CLI::App* data = app.add_subcommand("data", "data sets: list, fetch, verify, preview");
+    data->require_subcommand(1);
+    for (const char* action : {"list", "fetch", "verify", "preview"}) {
+      CLI::App* a = data->add_subcommand(action);
+      a->add_option("--data-dir", o.data_dir, "folder of the data sets");
+      a->add_flag("--quiet", o.quiet, "no progress");
+      if (std::string(action) == "list" || std::string(action) == "verify")
+        a->add_flag("--json", o.json, "print JSON");
+      if (std::string(action) != "list") {
+        a->add_option("name", call.data_name, "the data set");
+        a->add_option("--data", o.data, "the data set, as elsewhere");
+      }
+      if (std::string(action) == "fetch") {
+        a->add_option("--mirror", call.mirror, "take the files from this address instead");
+        a->add_option("--timeout", call.timeout, "seconds to wait for a connection")
+            ->check(CLI::Range(0.1, 3600.0));
+      }
+      if (std::string(action) == "preview") {
+        a->add_option("--out", o.out, "the PNG to write (default preview.png)");
+        a->add_flag("--overwrite", o.overwrite, "replace it");
+      }
+      a->callback([this, action] { call.data_action = action; });
+    }
+    CLI::App* bench = app.add_subcommand("bench", "speed: train, infer, kernels");
+    bench->require_subcommand(1);
+    for (const char* what : {"train", "infer", "kernels"}) {
+      CLI::App* b = bench->add_subcommand(what);
+      add_flags(*b, o, kThreads | (std::string(what) == "kernels" ? 0u : static_cast<unsigned>(kModel)));
+      b->add_option("--batch-size", o.batch_size, "images a step");
+      b->add_option("--precision", o.precision, "f32");
+      b->add_option("--seconds", call.seconds, "how long to measure");
+      b->callback([this, what] { call.bench_what = what; });
+    }
+    CLI::App* env = add("env", "version, CPU, SIMD target, BLAS, threads", kThreads);
+    env->add_flag("--quiet", o.quiet, "no text");
+  }
+
+  // What differs from the general defaults, by verb. Called before parsing.
+  void defaults_for(const std::string& name) {
+    Options& o = call.options;
+    if (name == "compare") {
+      o.model = "mlp", o.batch_norm = "on,off", o.normalize = "none,unit,standard";
+      o.lr = "0.01", o.momentum = 0, o.weight_decay = 0, o.schedule = "constant", o.max_steps = 0;
+    }
+    if (name == "eval" || name == "summary" || name == "data") o.data.clear();
+  }
+
+  std::vector<std::string> known_flags() {
+    std::vector<std::string> names;
+    for (const CLI::App* v = &app; !v->get_subcommands().empty();) {
+      v = v->get_subcommands()[0];
+      names.clear();
+      for (const CLI::Option* option : v->get_options())
+        if (!option->get_lnames().empty()) names.push_back(option->get_lnames()[0]);
+    }
+    return names;
+  }
+};
+
+// Parses and rewrites CLI11's complaints into one sentence.
+void parse(Parser& parser, std::vector<std::string> arguments) {
+  if (!arguments.empty()) parser.defaults_for(arguments[0]);
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  try {
+    parser.app.parse(reversed);
+  } catch (const CLI::ExtrasError&) {
+    std::vector<std::string> known = parser.known_flags();
+    for (const std::string& extra : parser.app.remaining(true)) {
+      std::string word = extra.substr(0, extra.find('='));
+      std::string name = word.substr(std::min(word.size(), word.find_first_not_of('-')));
+      std::string near = nearest(name, known);
+      if (word[0] != '-') fail(ErrorKind::usage, arguments[0], "unexpected argument \"{}\"", extra);
+      fail(ErrorKind::usage, arguments[0], "unknown flag {}{}", word,
+           near.empty() ? "" : fmt::format("; did you mean --{}?", near));
+    }
+    throw;
+  }
+}
+
+int dispatch(const Parser& p) {
+  const Invocation& c = p.call;
+  std::string verb = p.app.get_subcommands()[0]->get_name();
+  if (verb == "train") return run_train(c.options);
+  if (verb == "compare") return run_compare(c.options);
+  if (verb == "eval") return run_eval(c.options);
+  if (verb == "predict") return run_predict(c.options, c.images);
+  if (verb == "summary") return run_summary(c.options);
+  if (verb == "gradcheck") return run_gradcheck(c.options);
+  if (verb == "data") return run_data(c.options, c.data_action, c.data_name, c.mirror, c.timeout);
+  if (verb == "bench") return run_bench(c.options, c.bench_what, c.seconds);
+  return run_env(c.options);
+}
+
+int run(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  auto first = std::make_unique<Parser>();
+  try {
+    parse(*first, arguments);
+    const Options& o = first->call.options;
+    std::string config = o.config, verb = arguments[0];
+    if (o.resume)
+      config =
+          (RunFolder::locate(o, verb) / "config.json").string();  // the run's own flags; those given override
+    if (config.empty()) return dispatch(*first);
+    std::vector<std::string> merged = config_arguments(config, first->known_flags());
+    merged.insert(merged.begin(), verb);
+    merged.insert(merged.end(), arguments.begin() + 1, arguments.end());
+    auto second = std::make_unique<Parser>();
+    parse(*second, merged);
+    return dispatch(*second);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return first->app.exit(e);  // --help, --version
+    std::fputs(fmt::format("error: {}\n", e.what()).c_str(), stderr);
+    return static_cast<int>(ErrorKind::usage);
+  }
+}
+
+}  // namespace
+}  // namespace sigma::app
+
+int main(int argc, char** argv) {
+  sigma::app::install_signal_handlers();
+  try {
+    return sigma::app::run(argc, argv);
+  } catch (const sigma::Error& e) {
+    std::fputs(fmt::format("error: {}\n", e.what()).c_str(), stderr);
+    return static_cast<int>(e.kind());
+  } catch (const sigma::app::Stopped& s) { return 128 + s.signal; } catch (const std::bad_alloc&) {
+    std::fputs("error: out of memory\n", stderr);
+    return static_cast<int>(sigma::ErrorKind::memory);
+  } catch (const std::exception& e) {
+    std::fputs(fmt::format("error: internal: {}\n", e.what()).c_str(), stderr);
+    return static_cast<int>(sigma::ErrorKind::internal);
+  }
+}

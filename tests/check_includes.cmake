@@ -1,3 +1,4 @@
+cmake_minimum_required(VERSION 3.22)  # list operators in if()
 # Fails when an include points up or sideways: each folder may include only those listed.
 set(core_may core)
 set(autograd_may core autograd)

@@ -2,18 +2,49 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdlib>
 #include <vector>
 
 #include "core/kernels/gemm.h"
+#include "core/kernels/simd.h"
 #include "core/parallel.h"
+
+extern "C" {
+extern void* gotoblas __attribute__((weak));
+void gotoblas_dynamic_init() __attribute__((weak));
+}
 
 namespace sigma::kernels {
 namespace {
 
 CBLAS_TRANSPOSE flag(Trans t) { return t == Trans::yes ? CblasTrans : CblasNoTrans; }
 
+// OpenBLAS picks its kernels by CPU model when it is loaded, and takes a CPU it does not know for a Prescott
+// of 2004: a fifth of the speed (0.3.21 on Emerald Rapids: 32 GFLOP/s a thread instead of 150). Its choice
+// can be made again, once, before the first product, through the entry point that its own loader uses; where
+// a build does not export that, the choice stays. OPENBLAS_CORETYPE in the environment is the user's word and
+// is left alone.
+void choose_core() {
+  if (std::getenv("OPENBLAS_CORETYPE") || !gotoblas_dynamic_init || !&gotoblas || !gotoblas) return;
+  std::string simd = simd_name(), now = openblas_get_corename();
+  auto is = [&](std::initializer_list<const char*> names) {
+    return std::any_of(names.begin(), names.end(), [&](const char* name) { return now == name; });
+  };
+  const char* wanted = nullptr;
+  if (simd == "AVX3" && !is({"SkylakeX", "Cooperlake", "SapphireRapids", "Zen"})) wanted = "SkylakeX";
+  if (simd == "AVX2" && !is({"Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids"}))
+    wanted = "Haswell";
+  if (!wanted) return;
+  setenv("OPENBLAS_CORETYPE", wanted, 1);
+  void* before = gotoblas;
+  gotoblas = nullptr;
+  gotoblas_dynamic_init();
+  if (!gotoblas) gotoblas = before;
+  unsetenv("OPENBLAS_CORETYPE");
+}
+
 // Threads are ours: one OpenBLAS call is one task of a parallel loop.
-[[maybe_unused]] const bool single_threaded = (openblas_set_num_threads(1), true);
+[[maybe_unused]] const bool initialized = (openblas_set_num_threads(1), choose_core(), true);
 
 void call(Trans ta, Trans tb, int m, int n, int k, float alpha, const float* a, int lda, const float* b,
           int ldb, float beta, float* c, int ldc) {

@@ -1,0 +1,82 @@
+#include "apps/checkpoint.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+
+namespace sigma::app {
+namespace fs = std::filesystem;
+
+void save_checkpoint(const std::string& path, Checkpoint checkpoint, bool keep_previous) {
+  checkpoint.content.metadata["format"] = "pt";
+  checkpoint.content.metadata["version"] = "2";
+  checkpoint.content.metadata["sigma"] = checkpoint.meta.dump();
+  add_digest(checkpoint.content);
+  std::error_code ignored;
+  if (keep_previous && fs::exists(path, ignored)) {
+    // A second name for the old file, so that at no time there is none.
+    std::string previous =
+        path.substr(0, path.size() - std::string(".safetensors").size()) + "-previous.safetensors";
+    fs::remove(previous, ignored);
+    fs::create_hard_link(path, previous, ignored);
+    if (ignored) fs::copy_file(path, previous, fs::copy_options::overwrite_existing, ignored);
+  }
+  save_safetensors(path, checkpoint.content);
+}
+
+Checkpoint load_checkpoint(const std::string& path) {
+  Checkpoint c;
+  c.content = load_safetensors(path);
+  verify_digest(c.content, path);
+  auto it = c.content.metadata.find("sigma");
+  if (it == c.content.metadata.end())
+    fail(ErrorKind::checkpoint, path, "the file has no sigma metadata: it is not a checkpoint of sigma");
+  c.meta = Json::parse(it->second, nullptr, false);
+  if (c.meta.is_discarded() || !c.meta.is_object())
+    fail(ErrorKind::checkpoint, path, "the sigma metadata is not valid JSON");
+  return c;
+}
+
+Json model_meta(const TrainSetup& s, const Dataset& dataset) {
+  Json j;
+  j["model"] = s.model;
+  j["batch_norm"] = s.batch_norm;
+  j["data"] = dataset.name;
+  j["input"] = {s.input.channels, s.input.height, s.input.width};
+  j["classes"] = dataset.class_names;
+  j["normalize"] = s.loader.normalization.kind;
+  j["mean"] = s.loader.normalization.mean;
+  j["std"] = s.loader.normalization.std;
+  return j;
+}
+
+SavedModel model_from(const Checkpoint& c, const std::string& path) {
+  SavedModel m;
+  try {
+    const Json& j = c.meta;
+    m.name = j.at("model").get<std::string>();
+    m.data = j.at("data").get<std::string>();
+    m.batch_norm = j.at("batch_norm").get<bool>();
+    m.class_names = j.at("classes").get<std::vector<std::string>>();
+    m.normalization = {j.at("normalize").get<std::string>(), j.at("mean").get<std::vector<double>>(),
+                       j.at("std").get<std::vector<double>>()};
+    auto input = j.at("input").get<std::vector<int64_t>>();
+    if (input.size() != 3)
+      fail(ErrorKind::checkpoint, path, "metadata: expected input of 3 sizes, got {}", input.size());
+    m.input = {input[0], input[1], input[2], static_cast<int64_t>(m.class_names.size())};
+    m.model = make_model(m.name, m.input, m.batch_norm);
+    StateDict state;
+    for (auto& [name, t] : c.content.tensors)
+      if (name.rfind("optim.", 0) != 0) state.items.emplace_back(name, t);
+    m.model->load_state_dict(state);
+  } catch (const nlohmann::json::exception& e) {
+    fail(ErrorKind::checkpoint, path, "metadata: {}", e.what());
+  } catch (const Error& e) {
+    if (e.kind() == ErrorKind::usage) fail(ErrorKind::checkpoint, path, "{}", e.what());
+    throw;
+  }
+  m.model->eval();
+  return m;
+}
+
+}  // namespace sigma::app

@@ -1,0 +1,36 @@
+// Checkpoints: a safetensors file of weights, buffers and momentum under PyTorch's names, with everything
+// else a run needs (step, normalization constants, class names, best accuracy, configuration) in its
+// metadata, under a digest.
+#pragma once
+
+#include <string>
+
+#include "apps/options.h"
+#include "apps/trainer.h"
+
+namespace sigma::app {
+
+struct Checkpoint {
+  SafeTensors content;
+  Json meta;  // see train.cpp
+};
+
+// Writes weights/<name>.safetensors atomically; what was there before is kept as <name>-previous.safetensors
+// when `keep_previous`.
+void save_checkpoint(const std::string& path, Checkpoint checkpoint, bool keep_previous);
+// Throws kind checkpoint, naming the file, when it is damaged, altered or not written by sigma.
+Checkpoint load_checkpoint(const std::string& path);
+
+// The parts of metadata that eval and predict need.
+struct SavedModel {
+  ModulePtr model;  // in eval mode
+  std::string name, data;
+  ModelInput input;
+  bool batch_norm = true;
+  Normalization normalization;
+  std::vector<std::string> class_names;
+};
+Json model_meta(const TrainSetup& setup, const Dataset& dataset);
+SavedModel model_from(const Checkpoint& checkpoint, const std::string& path);
+
+}  // namespace sigma::app

@@ -1,0 +1,403 @@
+// `sigma compare`: trains every arm from the same initial weights on the same samples in the same order.
+#include "apps/compare.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "apps/progress.h"
+#include "apps/run_folder.h"
+#include "apps/signals.h"
+#include "apps/verbs.h"
+#include "core/parallel.h"
+#include "layers/batch_norm.h"
+
+namespace sigma::app {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// The chosen batch norm and the layer before it; the latter is there in both arms, under the same name.
+struct Probe {
+  std::string norm, before;
+};
+Probe find_probe(const TrainSetup& setup, const std::string& wanted) {
+  ModulePtr model = make_model(setup.model, setup.input, true);
+  Probe probe;
+  std::string all;
+  model->visit([&](const std::string& path, Module& m) {
+    auto& children = m.named_children();
+    for (size_t i = 1; i < children.size(); ++i) {
+      if (!dynamic_cast<BatchNorm*>(children[i].second.get())) continue;
+      std::string name = join_path(path, children[i].first);
+      all += (all.empty() ? "" : ", ") + name;
+      if (wanted.empty() || wanted == name) probe = {name, join_path(path, children[i - 1].first)};
+    }
+  });
+  if (probe.norm.empty())
+    fail(ErrorKind::usage, "--histogram-layer", "\"{}\" is no batch norm of {}, expected one of {}", wanted,
+         setup.model, all);
+  return probe;
+}
+
+Histogram histogram(const Tensor& values) {
+  Histogram h;
+  h.share.assign(64, 0);
+  Tensor v = values.to(DType::float64);
+  const double* p = v.data<double>();
+  for (int64_t i = 0; i < v.numel(); ++i) {
+    if (!std::isfinite(p[i])) continue;
+    double t = (p[i] - h.low) / (h.high - h.low) * 64;
+    h.share[static_cast<size_t>(std::clamp(t, 0.0, 63.0))] += 1.0 / static_cast<double>(v.numel());
+  }
+  return h;
+}
+
+// What flows through the probe on some test images, in eval mode.
+struct Activations {
+  Tensor in, out;
+};
+Activations observe(Module& model, const Probe& probe, const Split& test, const Normalization& n) {
+  Activations a;
+  Module *before = model.find(probe.before), *norm = model.find(probe.norm);
+  size_t h1 = before->register_forward_hook(
+      [&](const Module&, const Variable&, const Variable& out) { a.in = a.out = out.value(); });
+  size_t h2 = norm ? norm->register_forward_hook(
+                         [&](const Module&, const Variable&, const Variable& out) { a.out = out.value(); })
+                   : 0;
+  std::vector<int64_t> rows;
+  for (int64_t i = 0; i < std::min<int64_t>(200, test.size()); ++i) rows.push_back(i);
+  NoGrad off;
+  model.eval();
+  model(Variable(normalized_images(test, rows, n)));
+  before->remove_forward_hook(h1);
+  if (norm) norm->remove_forward_hook(h2);
+  return a;
+}
+
+ArmRun run_arm(const Comparison& c, size_t index, uint64_t seed, const Dataset& data, TrainSetup setup,
+               const Probe& probe, const std::function<void(int64_t)>& tick) {
+  ArmRun run;
+  run.arm = index;
+  run.seed = seed;
+  setup.seed = seed;
+  Trainer trainer(data, setup);
+  const Normalization& n = setup.loader.normalization;
+  double trained = 0, loss_sum = 0;
+  int64_t loss_count = 0;
+  auto look = [&](bool first, bool last) {
+    Activations a = observe(trainer.model(), probe, data.test, n);
+    if (first) run.first_in = histogram(a.in), run.first_out = histogram(a.out);
+    if (last) run.last_in = histogram(a.in), run.last_out = histogram(a.out);
+    std::vector<double> v = a.out.to_vector();
+    std::erase_if(v, [](double x) { return !std::isfinite(x); });
+    auto percentile = [&](double q) {
+      if (v.empty()) return std::nan("");
+      auto at = v.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(v.size() - 1));
+      std::nth_element(v.begin(), at, v.end());
+      return *at;
+    };
+    run.p15.push_back(percentile(.15)), run.p50.push_back(percentile(.5)), run.p85.push_back(percentile(.85));
+  };
+  auto measure = [&](int64_t step, bool last) {
+    look(step == 0, last);
+    run.step.push_back(step);
+    run.seconds.push_back(trained);
+    run.loss.push_back(loss_count ? loss_sum / static_cast<double>(loss_count) : std::nan(""));
+    run.accuracy.push_back(
+        evaluate(trainer.model(), data.test, n, data.classes(), c.options.eval_images).accuracy);
+    loss_sum = 0, loss_count = 0;
+  };
+  measure(0, false);
+  for (int64_t step = 0; step < c.steps; ++step) {
+    if (int s = stop_signal()) throw Stopped{s};
+    auto start = Clock::now();
+    try {
+      StepResult r = trainer.step();
+      loss_sum += r.loss, ++loss_count;
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::diverged) throw;
+      run.diverged_at = step;
+      measure(step, true);
+      break;
+    }
+    trained += since(start);
+    if ((step + 1) % c.eval_every == 0 || step + 1 == c.steps) measure(step + 1, step + 1 == c.steps);
+    tick(1);
+  }
+  if (run.diverged_at >= 0) tick(c.steps - run.diverged_at);
+  run.ms_per_step = 1000 * trained / static_cast<double>(std::max<int64_t>(1, trainer.steps_done()));
+  run.test_accuracy = evaluate(trainer.model(), data.test, n, data.classes()).accuracy;
+  return run;
+}
+
+Json numbers(const std::vector<double>& v) {  // JSON has no NaN
+  Json j = Json::array();
+  for (double x : v) j.push_back(std::isfinite(x) ? Json(x) : Json());
+  return j;
+}
+std::vector<double> numbers(const Json& j) {
+  std::vector<double> v;
+  for (auto& x : j) v.push_back(x.is_null() ? std::nan("") : x.get<double>());
+  return v;
+}
+
+Json summary(const Comparison& c) {
+  Json j;
+  j["model"] = c.model, j["data"] = c.data, j["steps"] = c.steps, j["eval_every"] = c.eval_every;
+  j["seconds"] = c.wall_seconds;
+  j["arms"] = Json::array();
+  for (size_t a = 0; a < c.arms.size(); ++a) {
+    Json arm;
+    arm["batch_norm"] = c.arms[a].batch_norm, arm["normalize"] = c.arms[a].normalize,
+    arm["lr"] = c.arms[a].lr;
+    for (const char* key :
+         {"seeds", "test_accuracy", "steps_to", "seconds_to", "ms_per_step", "diverged", "diverged_at"})
+      arm[key] = Json::array();
+    arm["steps_to"] = arm["seconds_to"] = Json::object();
+    for (const ArmRun* r : c.of(a)) {
+      arm["seeds"].push_back(r->seed);
+      arm["test_accuracy"].push_back(r->test_accuracy);
+      arm["ms_per_step"].push_back(r->ms_per_step);
+      arm["diverged"].push_back(r->diverged_at >= 0);
+      arm["diverged_at"].push_back(r->diverged_at >= 0 ? Json(r->diverged_at) : Json());
+      for (double t : kThresholds) {
+        std::string key = fmt::format("{:.2f}", t);
+        int64_t steps = r->steps_to(t);
+        arm["steps_to"][key].push_back(steps >= 0 ? Json(steps) : Json());
+        arm["seconds_to"][key].push_back(steps >= 0 ? Json(r->seconds_to(t)) : Json());
+      }
+    }
+    j["arms"].push_back(arm);
+  }
+  return j;
+}
+
+std::string measurements_csv(const Comparison& c) {
+  std::string text = "batch_norm,normalize,lr,seed,step,test_accuracy,train_loss,seconds\n";
+  for (const ArmRun& r : c.runs)
+    for (size_t i = 0; i < r.step.size(); ++i)
+      text += fmt::format("{},{},{},{},{},{:.5f},{:.6g},{:.3f}\n", c.arms[r.arm].batch_norm ? "on" : "off",
+                          c.arms[r.arm].normalize, c.arms[r.arm].lr, r.seed, r.step[i], r.accuracy[i],
+                          r.loss[i], r.seconds[i]);
+  return text;
+}
+
+}  // namespace
+
+int64_t ArmRun::steps_to(double wanted) const {
+  for (size_t i = 0; i < step.size(); ++i)
+    if (accuracy[i] >= wanted) return step[i];
+  return -1;
+}
+double ArmRun::seconds_to(double wanted) const {
+  for (size_t i = 0; i < step.size(); ++i)
+    if (accuracy[i] >= wanted) return seconds[i];
+  return -1;
+}
+
+Json ArmRun::json() const {
+  Json j{{"arm", arm},
+         {"seed", seed},
+         {"step", step},
+         {"test_accuracy", test_accuracy},
+         {"ms_per_step", ms_per_step},
+         {"diverged_at", diverged_at}};
+  j["accuracy"] = numbers(accuracy), j["loss"] = numbers(loss), j["seconds"] = numbers(seconds);
+  j["p15"] = numbers(p15), j["p50"] = numbers(p50), j["p85"] = numbers(p85);
+  j["first_in"] = first_in.share, j["first_out"] = first_out.share, j["last_in"] = last_in.share,
+  j["last_out"] = last_out.share;
+  return j;
+}
+ArmRun ArmRun::from(const Json& j) {
+  ArmRun r;
+  r.arm = j.at("arm"), r.seed = j.at("seed"), r.test_accuracy = j.at("test_accuracy"),
+  r.ms_per_step = j.at("ms_per_step");
+  r.diverged_at = j.at("diverged_at");
+  r.step = j.at("step").get<std::vector<int64_t>>();
+  r.accuracy = numbers(j.at("accuracy")), r.loss = numbers(j.at("loss")),
+  r.seconds = numbers(j.at("seconds"));
+  r.p15 = numbers(j.at("p15")), r.p50 = numbers(j.at("p50")), r.p85 = numbers(j.at("p85"));
+  r.first_in.share = numbers(j.at("first_in")), r.first_out.share = numbers(j.at("first_out"));
+  r.last_in.share = numbers(j.at("last_in")), r.last_out.share = numbers(j.at("last_out"));
+  return r;
+}
+
+std::vector<const ArmRun*> Comparison::of(size_t arm) const {
+  std::vector<const ArmRun*> list;
+  for (const ArmRun& r : runs)
+    if (r.arm == arm) list.push_back(&r);
+  return list;
+}
+
+int run_compare(const Options& o) {
+  check(o);
+  apply_threads(o);
+  auto folder_path = RunFolder::locate(o, "compare");
+  Dataset data = load_dataset(o.data, {o.data_dir, o.limit_train, o.limit_test});
+  TrainSetup base;
+  base.model = o.model;
+  base.input = {data.channels(), data.height(), data.width(), data.classes()};
+  base.loader.batch_size = std::min(o.batch_size, data.train.size());
+  base.loader.augmentation = augmentation_for(o);
+  base.loader.threads = 0;
+  base.label_smoothing = o.label_smoothing, base.clip_norm = o.clip_norm;
+
+  Comparison c;
+  c.options = o;
+  c.model = o.model, c.data = o.data;
+  LoaderOptions count = base.loader;
+  count.min_last_batch = 2;  // the arms must see the same batches, with batch norm or without
+  c.steps = total_steps(o, Loader(data.train, count).steps_per_epoch());
+  c.eval_every = o.eval_every > 0 ? o.eval_every : std::clamp<int64_t>(c.steps / 30, 1, 100);
+  auto lrs = split_list("--lr", o.lr);
+  std::vector<TrainSetup> setups;
+  for (const std::string& bn : split_list("--batch-norm", o.batch_norm))
+    for (const std::string& kind : split_list("--normalize", o.normalize))
+      for (const std::string& lr : lrs) {
+        Arm arm{parse_switch("--batch-norm", bn), kind, parse_number("--lr", lr),
+                lrs.size() > 1 ? " · lr " + lr : ""};
+        TrainSetup s = base;
+        s.batch_norm = arm.batch_norm;
+        s.loader.normalization = normalization_for(o, kind, data);
+        s.sgd = {arm.lr, o.momentum, 0, o.weight_decay, o.nesterov};
+        s.schedule = {parse_schedule(o.schedule), arm.lr, c.steps, o.warmup};
+        c.arms.push_back(arm);
+        setups.push_back(s);
+      }
+  for (bool bn : {true, false}) {
+    base.batch_norm = bn;
+    check_fit(base, data.train.size());
+  }
+  Probe probe = find_probe(base, o.histogram_layer);
+  c.histogram_layer = probe.norm;
+  c.parameters = make_model(base.model, base.input, true)->parameter_count();
+  c.environment = environment();
+  if (!o.quiet)
+    std::fputs(fmt::format("{} arms x {} seeds: {} on {} ({} training, {} test images), batch {}, {} steps "
+                           "each, {} threads\n",
+                           c.arms.size(), o.seeds, o.model, o.data, data.train.size(), data.test.size(),
+                           base.loader.batch_size, c.steps, num_threads())
+                   .c_str(),
+               stderr);
+  Json config = flags_json(o);
+  config["seeds"] = o.seeds;
+  if (!o.histogram_layer.empty()) config["histogram-layer"] = o.histogram_layer;
+  if (o.dry_run) {
+    std::puts(config.dump(2).c_str());
+    return 0;
+  }
+
+  RunFolder folder(folder_path, o, 16 << 20);
+  struct Job {
+    size_t arm;
+    uint64_t seed;
+  };
+  std::vector<Job> jobs;
+  for (int64_t s = 0; s < o.seeds; ++s)
+    for (size_t a = 0; a < c.arms.size(); ++a) jobs.push_back({a, o.seed + static_cast<uint64_t>(s)});
+  std::string finished_file = folder / "arms.json";
+  std::error_code ignored;
+  if (o.resume && std::filesystem::exists(finished_file, ignored)) {
+    Bytes bytes = read_file(finished_file);
+    Json saved = Json::parse(bytes.begin(), bytes.end(), nullptr, false);
+    try {
+      if (saved.at("config") != config || saved.at("fingerprint") != fingerprint(data))
+        fail(ErrorKind::usage, "--resume", "the flags or the data differ from those of the run in {}",
+             folder.path().string());
+      for (const Json& j : saved.at("runs")) c.runs.push_back(ArmRun::from(j));
+    } catch (const nlohmann::json::exception&) {
+      fail(ErrorKind::checkpoint, finished_file, "the file is damaged; use --overwrite to start anew");
+    }
+    std::erase_if(jobs, [&](const Job& job) {
+      return std::any_of(c.runs.begin(), c.runs.end(),
+                         [&](const ArmRun& r) { return r.arm == job.arm && r.seed == job.seed; });
+    });
+  }
+  folder.write_json("config.json", config);
+  folder.write_json("env.json", c.environment);
+
+  // The arms run side by side, one a thread; each is the same bits however many run at once.
+  ProgressLine line(o.quiet);
+  auto began = Clock::now();
+  std::mutex mutex;
+  std::atomic<size_t> next{0};
+  std::atomic<int64_t> steps_done{0};
+  std::exception_ptr error;
+  int stopped = 0;
+  int64_t total = static_cast<int64_t>(jobs.size()) * c.steps;
+  std::string print = fingerprint(data);
+  auto work = [&](bool alone) {
+    std::optional<SerialScope> serial;
+    if (!alone) serial.emplace();
+    for (size_t k; (k = next.fetch_add(1)) < jobs.size();) {
+      try {
+        ArmRun run = run_arm(c, jobs[k].arm, jobs[k].seed, data, setups[jobs[k].arm], probe, [&](int64_t n) {
+          int64_t done = steps_done.fetch_add(n) + n;
+          if (done % 16 > n) return;
+          std::lock_guard lock(mutex);
+          double seconds = since(began);
+          line.show(fmt::format(
+              "compare {}/{} runs done, step {}/{} ({:.0f}%) {} steps/s ETA {}", c.runs.size(),
+              c.arms.size() * static_cast<size_t>(o.seeds), done, total,
+              100.0 * static_cast<double>(done) / static_cast<double>(total),
+              rate_text(static_cast<double>(done) / seconds),
+              seconds_text(seconds / static_cast<double>(done) * static_cast<double>(total - done))));
+        });
+        std::lock_guard lock(mutex);
+        c.runs.push_back(std::move(run));
+        Json saved{{"config", config}, {"fingerprint", print}, {"runs", Json::array()}};
+        for (const ArmRun& r : c.runs) saved["runs"].push_back(r.json());
+        write_file_atomic(finished_file, saved.dump());
+      } catch (const Stopped& s) {
+        std::lock_guard lock(mutex);
+        stopped = s.signal;
+        return;
+      } catch (...) {
+        std::lock_guard lock(mutex);
+        if (!error) error = std::current_exception();
+        next = jobs.size();
+        return;
+      }
+    }
+  };
+  size_t workers = std::min<size_t>(static_cast<size_t>(num_threads()), jobs.size());
+  std::vector<std::thread> threads;
+  for (size_t i = 1; i < workers; ++i) threads.emplace_back(work, false);
+  if (workers > 0) work(workers == 1);
+  for (auto& t : threads) t.join();
+  if (error) std::rethrow_exception(error);
+  if (stopped) {
+    line.finish(fmt::format("stopped by signal {}; {} runs are finished, `--resume --out {}` goes on",
+                            stopped, c.runs.size(), folder.path().string()));
+    return 128 + stopped;
+  }
+  std::sort(c.runs.begin(), c.runs.end(), [](const ArmRun& a, const ArmRun& b) {
+    return std::tie(a.arm, a.seed) < std::tie(b.arm, b.seed);
+  });
+  c.wall_seconds = since(began);
+
+  folder.write("results.csv", measurements_csv(c));
+  folder.write("curves.svg", curves_picture(c, true));
+  folder.write("curves.png", curves_picture(c, false));
+  folder.write("histograms.png", histograms_picture(c, false));
+  folder.write("learning_rates.png", learning_rate_picture(c, false));
+  folder.write("report.html", report_html(c));
+  Json s = summary(c);
+  folder.write_json("summary.json", s);
+  line.finish(fmt::format("{} runs in {}", c.runs.size(), seconds_text(c.wall_seconds)));
+  if (!o.quiet) std::fputs(table_text(c).c_str(), stdout);
+  if (!o.quiet)
+    std::puts(
+        fmt::format("report: {}", std::filesystem::absolute(folder.path() / "report.html").string()).c_str());
+  if (o.json) std::puts(s.dump().c_str());
+  return 0;
+}
+
+}  // namespace sigma::app

@@ -1,0 +1,30 @@
+#include "apps/signals.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+namespace sigma::app {
+namespace {
+
+volatile sig_atomic_t asked = 0;
+
+void on_signal(int number) {
+  if (asked) _exit(128 + number);
+  asked = number;
+}
+
+}  // namespace
+
+void install_signal_handlers() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // a closed pipe is a write error, not the end
+  signal(SIGXFSZ, SIG_IGN);  // likewise a file-size limit
+}
+
+int stop_signal() { return asked; }
+
+}  // namespace sigma::app

@@ -1,0 +1,381 @@
+// `sigma train`: one network, checkpoints, exact resume.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <optional>
+
+#include "apps/checkpoint.h"
+#include "apps/plot.h"
+#include "apps/progress.h"
+#include "apps/run_folder.h"
+#include "apps/signals.h"
+#include "apps/verbs.h"
+#include "core/parallel.h"
+
+namespace sigma::app {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// Flags that a resumed run must share with the one it continues.
+const char* const kFixed[] = {
+    "data",     "limit-train",  "limit-test", "model",      "batch-norm", "normalize",
+    "mean",     "std",          "epochs",     "batch-size", "lr",         "momentum",
+    "nesterov", "weight-decay", "schedule",   "warmup",     "clip-norm",  "label-smoothing",
+    "augment",  "crop-padding", "seed",       "max-steps",  "eval-every", "eval-images",
+    "precision"};
+
+// What a run has to carry from one process to the next, beside the weights.
+struct Progress {
+  int64_t step = 0, evaluated_step = 0, epoch_count = 0, epoch_correct = 0;
+  double epoch_loss = 0, best = -1, seconds = 0;
+  Json json() const {
+    return {{"step", step},
+            {"evaluated_step", evaluated_step},
+            {"epoch_count", epoch_count},
+            {"epoch_correct", epoch_correct},
+            {"epoch_loss", epoch_loss},
+            {"best", best},
+            {"seconds", seconds}};
+  }
+  static Progress from(const Json& j) {
+    return {j.at("step"),       j.at("evaluated_step"), j.at("epoch_count"), j.at("epoch_correct"),
+            j.at("epoch_loss"), j.at("best"),           j.at("seconds")};
+  }
+};
+
+class TrainRun {
+ public:
+  TrainRun(const Options& o, const Dataset& data, TrainSetup setup, std::filesystem::path folder)
+      : options_(o),
+        data_(data),
+        trainer_(data, std::move(setup)),
+        total_(trainer_.setup().schedule.total_steps),
+        eval_every_(o.eval_every > 0 ? o.eval_every : trainer_.steps_per_epoch()),
+        save_every_(o.save_every > 0 ? o.save_every : trainer_.steps_per_epoch()),
+        folder_(std::move(folder), o,
+                64 * static_cast<uint64_t>(trainer_.model().parameter_count()) + (1 << 20)),
+        line_(o.quiet) {}
+
+  int run() {
+    config_ = flags_json(options_);
+    start();
+    std::vector<std::string> header{"epoch",         "step", "train_loss", "train_accuracy", "test_loss",
+                                    "test_accuracy", "lr",   "seconds",    "images_per_s",   "data_percent"};
+    results_ = CsvLog(folder_ / "results.csv", header, 1, progress_.step);
+    steps_ = CsvLog(folder_ / "steps.csv", {"step", "epoch", "loss", "accuracy", "lr"}, 0, progress_.step);
+    folder_.write_json("config.json", config_);
+    folder_.write_json("env.json", environment());
+    if (progress_.step == 0) save();
+    began_ = Clock::now();
+    started_ = true;
+    first_step_ = progress_.step;
+    try {
+      loop();
+    } catch (const Stopped& s) {
+      save();
+      write_tables();
+      line_.finish(fmt::format("stopped by signal {} at step {}; `--resume --out {}` goes on", s.signal,
+                               progress_.step, folder_.path().string()));
+      return 128 + s.signal;
+    } catch (const Error& e) {
+      if (e.kind() == ErrorKind::diverged) {
+        Checkpoint c = checkpoint();
+        save_checkpoint(folder_ / fmt::format("weights/diverged-{}.safetensors", progress_.step),
+                        std::move(c), false);
+        write_tables();
+      }
+      throw;
+    }
+    return finish();
+  }
+
+ private:
+  void start() {
+    if (!options_.resume) return;
+    std::string last = folder_ / "weights/last.safetensors",
+                previous = folder_ / "weights/last-previous.safetensors";
+    std::optional<Checkpoint> c;
+    try {
+      c = load_checkpoint(last);
+    } catch (const Error& e) {
+      std::error_code ignored;
+      bool nothing = !std::filesystem::exists(last, ignored) && !std::filesystem::exists(previous, ignored);
+      if (nothing) return;  // stopped before the first checkpoint: begin again
+      if (!std::filesystem::exists(previous, ignored)) throw;
+      std::fputs(fmt::format("warning: {}; resuming from last-previous.safetensors\n", e.what()).c_str(),
+                 stderr);
+      c = load_checkpoint(previous);
+    }
+    try {
+      std::string differing;
+      const Json& then = c->meta.at("config");
+      for (const char* key : kFixed) {
+        Json a = then.contains(key) ? then.at(key) : Json(),
+             b = config_.contains(key) ? config_.at(key) : Json();
+        if (a != b) differing += fmt::format("; --{} was {}, now {}", key, a.dump(), b.dump());
+      }
+      if (c->meta.at("fingerprint") != fingerprint(data_))
+        differing += "; the images or labels of the data set changed";
+      if (!differing.empty())
+        fail(ErrorKind::usage, "--resume", "this is not the run that was stopped: {}", differing.substr(2));
+      progress_ = Progress::from(c->meta.at("progress"));
+    } catch (const nlohmann::json::exception& e) {
+      fail(ErrorKind::checkpoint, last, "metadata: {}", e.what());
+    }
+    trainer_.restore(c->content, progress_.step);
+  }
+
+  void loop() {
+    while (true) {
+      int64_t per_epoch = trainer_.steps_per_epoch(), at = progress_.step;
+      bool epoch_end = at > 0 && at % per_epoch == 0;
+      bool measure = at > 0 && (epoch_end || at % eval_every_ == 0 || at == total_);
+      if (measure && progress_.evaluated_step < at) measure_now(epoch_end || at == total_);
+      if (at > 0 && at < total_ && at % save_every_ == 0 && saved_step_ != at) save();
+      if (at >= total_) return;
+      if (int s = stop_signal()) throw Stopped{s};
+      StepResult r = trainer_.step();
+      ++progress_.step;
+      progress_.epoch_loss += r.loss * static_cast<double>(r.count);
+      progress_.epoch_correct += r.correct;
+      progress_.epoch_count += r.count;
+      seen_ += r.count;
+      steps_.row({std::to_string(progress_.step), std::to_string(at / per_epoch + 1),
+                  fmt::format("{:.6g}", r.loss),
+                  fmt::format("{:.4f}", static_cast<double>(r.correct) / static_cast<double>(r.count)),
+                  fmt::format("{:.6g}", r.lr)});
+      show(r, at);
+    }
+  }
+
+  void show(const StepResult& r, int64_t at) {
+    if (!line_.due()) return;
+    int64_t per_epoch = trainer_.steps_per_epoch();
+    double seconds = since(began_), rate = static_cast<double>(seen_) / seconds;
+    double eta = seconds / static_cast<double>(progress_.step - first_step_) *
+                 static_cast<double>(total_ - progress_.step);
+    line_.show(fmt::format(
+        "epoch {}/{} [{}/{}] loss {:.4f} (avg {:.4f}) acc {:.1f}% lr {:.3g} {} img/s data {:.0f}% ETA {}",
+        at / per_epoch + 1, (total_ + per_epoch - 1) / per_epoch, at % per_epoch + 1, per_epoch, r.loss,
+        progress_.epoch_loss / static_cast<double>(progress_.epoch_count),
+        100.0 * static_cast<double>(progress_.epoch_correct) / static_cast<double>(progress_.epoch_count),
+        r.lr, rate_text(rate), 100 * trainer_.wait_seconds() / seconds, seconds_text(eta)));
+  }
+
+  void measure_now(bool whole_epoch) {
+    int64_t per_epoch = trainer_.steps_per_epoch(), at = progress_.step;
+    bool last = at == total_;
+    EvalResult e = evaluate(trainer_.model(), data_.test, trainer_.setup().loader.normalization,
+                            data_.classes(), last ? 0 : options_.eval_images);
+    final_ = e;
+    double seconds = progress_.seconds + since(began_),
+           count = static_cast<double>(std::max<int64_t>(1, progress_.epoch_count));
+    double train_loss = progress_.epoch_loss / count,
+           train_accuracy = static_cast<double>(progress_.epoch_correct) / count;
+    double wait = 100 * trainer_.wait_seconds() / std::max(1e-9, since(began_));
+    results_.row({fmt::format("{:.4g}", static_cast<double>(at) / static_cast<double>(per_epoch)),
+                  std::to_string(at), fmt::format("{:.6g}", train_loss),
+                  fmt::format("{:.5f}", train_accuracy), fmt::format("{:.6g}", e.loss),
+                  fmt::format("{:.5f}", e.accuracy),
+                  fmt::format("{:.6g}", trainer_.setup().schedule.at(at - 1)), fmt::format("{:.2f}", seconds),
+                  fmt::format("{:.0f}", static_cast<double>(seen_) / std::max(1e-9, since(began_))),
+                  fmt::format("{:.1f}", wait)});
+    results_.flush();
+    line_.finish(
+        fmt::format("epoch {:.3g} step {} train loss {:.4f} acc {:.2f}% | test loss {:.4f} acc {:.2f}% | {}",
+                    static_cast<double>(at) / static_cast<double>(per_epoch), at, train_loss,
+                    100 * train_accuracy, e.loss, 100 * e.accuracy, seconds_text(seconds)));
+    last_train_loss_ = train_loss;
+    if (whole_epoch) progress_.epoch_loss = 0, progress_.epoch_correct = progress_.epoch_count = 0;
+    progress_.evaluated_step = at;
+    if (e.accuracy > progress_.best) {
+      progress_.best = e.accuracy;
+      save_checkpoint(folder_ / "weights/best.safetensors", checkpoint(), false);
+    }
+  }
+
+  Checkpoint checkpoint() {
+    Checkpoint c;
+    c.content.tensors = trainer_.state();
+    c.meta = model_meta(trainer_.setup(), data_);
+    Progress p = progress_;
+    p.seconds += started_ ? since(began_) : 0;
+    c.meta["progress"] = p.json();
+    c.meta["config"] = config_;
+    if (fingerprint_.empty()) fingerprint_ = fingerprint(data_);
+    c.meta["fingerprint"] = fingerprint_;
+    return c;
+  }
+
+  // A checkpoint that cannot be written (a full disk) must not end a long run: the third failure in a row
+  // does.
+  void save() {
+    try {
+      steps_.flush();
+      save_checkpoint(folder_ / "weights/last.safetensors", checkpoint(), true);
+      saved_step_ = progress_.step;
+      failures_ = 0;
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::io || ++failures_ >= 3 || progress_.step == 0 || progress_.step >= total_ ||
+          stop_signal())
+        throw;
+      std::fputs(fmt::format("warning: no checkpoint at step {}: {}\n", progress_.step, e.what()).c_str(),
+                 stderr);
+    }
+  }
+
+  void write_tables() {
+    steps_.flush();
+    results_.flush();
+    auto column = [&](const CsvLog& log, size_t i, double factor = 1) {
+      std::vector<double> v;
+      for (auto& row : log.rows()) v.push_back(factor * std::strtod(row[i].c_str(), nullptr));
+      return v;
+    };
+    // Step losses averaged over windows, so that the curve can be read.
+    std::vector<double> x = column(steps_, 0), loss = column(steps_, 2), wx, wl;
+    size_t window = std::max<size_t>(1, x.size() / 200);
+    for (size_t i = 0; i + window <= x.size(); i += window) {
+      double sum = 0;
+      for (size_t k = 0; k < window; ++k) sum += loss[i + k];
+      wx.push_back(x[i + window - 1]), wl.push_back(sum / static_cast<double>(window));
+    }
+    std::string title = fmt::format("{} on {}, batch norm {}", trainer_.setup().model, data_.name,
+                                    trainer_.setup().batch_norm ? "on" : "off");
+    Chart l{title + ": loss", "training step", "cross-entropy (nats)"};
+    l.series = {{"training", wx, wl, {}, {}, palette(0)},
+                {"test", column(results_, 1), column(results_, 4), {}, {}, palette(1)}};
+    Chart a{title + ": accuracy", "training step", "accuracy (%)"};
+    a.series = {{"training", column(results_, 1), column(results_, 3, 100), {}, {}, palette(0)},
+                {"test", column(results_, 1), column(results_, 5, 100), {}, {}, palette(1)}};
+    folder_.write("curves.svg", to_svg({l, a}, 2));
+    folder_.write("curves.png", to_png({l, a}, 2));
+  }
+
+  int finish() {
+    if (final_.count == 0)
+      final_ = evaluate(trainer_.model(), data_.test, trainer_.setup().loader.normalization, data_.classes());
+    save();
+    write_tables();
+    std::string table = "true\\predicted," + fmt::format("{}\n", fmt::join(data_.class_names, ","));
+    for (size_t i = 0; i < final_.confusion.size(); ++i)
+      table += fmt::format("{},{}\n", data_.class_names[i], fmt::join(final_.confusion[i], ","));
+    folder_.write("confusion.csv", table);
+    folder_.write("confusion.png", to_png(Matrix{"Test images by class", "predicted", "true",
+                                                 data_.class_names, final_.confusion}));
+    double seconds = progress_.seconds + since(began_);
+    Json s;
+    s["test_accuracy"] = final_.accuracy;
+    s["best_test_accuracy"] = std::max(progress_.best, final_.accuracy);
+    s["test_loss"] = final_.loss;
+    s["train_loss"] = last_train_loss_ ? Json(*last_train_loss_) : Json();
+    s["epochs"] = static_cast<double>(progress_.step) / static_cast<double>(trainer_.steps_per_epoch());
+    s["steps"] = progress_.step;
+    s["seconds"] = seconds;
+    s["images_per_s"] = seen_ ? static_cast<double>(seen_) / since(began_) : 0.0;
+    s["parameters"] = trainer_.model().parameter_count();
+    s["seed"] = trainer_.setup().seed;
+    s["weights_sha256"] = weights_sha256(trainer_.model());
+    folder_.write_json("summary.json", s);
+    line_.finish(fmt::format("test accuracy {:.2f}% after {} steps in {}; results in {}",
+                             100 * final_.accuracy, progress_.step, seconds_text(seconds),
+                             folder_.path().string()));
+    if (options_.json) std::puts(s.dump().c_str());
+    return 0;
+  }
+
+  const Options& options_;
+  const Dataset& data_;
+  Trainer trainer_;
+  int64_t total_, eval_every_, save_every_, saved_step_ = -1, seen_ = 0, first_step_ = 0;
+  int failures_ = 0;
+  RunFolder folder_;
+  ProgressLine line_;
+  Json config_;
+  std::string fingerprint_;
+  CsvLog results_, steps_;
+  Progress progress_;
+  EvalResult final_;
+  std::optional<double> last_train_loss_;
+  Clock::time_point began_{};
+  bool started_ = false;
+};
+
+}  // namespace
+
+Json flags_json(const Options& o) {
+  Json j;
+  j["data"] = o.data;
+  if (!o.data_dir.empty()) j["data-dir"] = o.data_dir;
+  j["limit-train"] = o.limit_train, j["limit-test"] = o.limit_test;
+  j["model"] = o.model, j["batch-norm"] = o.batch_norm, j["normalize"] = o.normalize;
+  j["mean"] = o.mean, j["std"] = o.std;
+  j["epochs"] = o.epochs, j["batch-size"] = o.batch_size, j["lr"] = o.lr, j["momentum"] = o.momentum,
+  j["nesterov"] = o.nesterov;
+  j["weight-decay"] = o.weight_decay, j["schedule"] = o.schedule, j["warmup"] = o.warmup,
+  j["clip-norm"] = o.clip_norm;
+  j["label-smoothing"] = o.label_smoothing, j["augment"] = o.augment, j["crop-padding"] = o.crop_padding,
+  j["seed"] = o.seed;
+  j["max-steps"] = o.max_steps, j["eval-every"] = o.eval_every, j["eval-images"] = o.eval_images,
+  j["precision"] = o.precision;
+  return j;
+}
+
+int64_t total_steps(const Options& o, int64_t steps_per_epoch) {
+  if (o.epochs < 0) return o.max_steps > 0 ? o.max_steps : 5 * steps_per_epoch;
+  int64_t total = checked_mul(o.epochs, steps_per_epoch);
+  return o.max_steps > 0 ? std::min(total, o.max_steps) : total;
+}
+
+void apply_threads(const Options& o) { set_num_threads(o.threads > 0 ? o.threads : available_processors()); }
+
+int run_train(const Options& o) {
+  check(o);
+  if (split_list("--batch-norm", o.batch_norm).size() > 1 ||
+      split_list("--normalize", o.normalize).size() > 1 || split_list("--lr", o.lr).size() > 1)
+    fail(ErrorKind::usage, "train",
+         "takes one value of --batch-norm, --normalize and --lr; lists are for compare");
+  apply_threads(o);
+  std::filesystem::path folder = RunFolder::locate(o, "train");
+  Dataset data = load_dataset(o.data, {o.data_dir, o.limit_train, o.limit_test});
+  TrainSetup s;
+  s.model = o.model;
+  s.input = {data.channels(), data.height(), data.width(), data.classes()};
+  s.batch_norm = parse_switch("--batch-norm", o.batch_norm);
+  s.loader.batch_size = std::min(o.batch_size, data.train.size());
+  s.loader.normalization = normalization_for(o, o.normalize, data);
+  s.loader.augmentation = augmentation_for(o);
+  s.sgd = {parse_number("--lr", o.lr), o.momentum, 0, o.weight_decay, o.nesterov};
+  s.label_smoothing = o.label_smoothing;
+  s.clip_norm = o.clip_norm;
+  s.seed = o.seed;
+  check_fit(s, data.train.size());
+  int64_t per_epoch = Loader(data.train,
+                             [&] {
+                               LoaderOptions l = s.loader;
+                               l.threads = 0;
+                               l.min_last_batch = s.batch_norm ? 2 : 1;
+                               return l;
+                             }())
+                          .steps_per_epoch();
+  s.schedule = {parse_schedule(o.schedule), parse_number("--lr", o.lr), total_steps(o, per_epoch), o.warmup};
+  if (!o.quiet)
+    std::fputs(fmt::format("{} on {}: {} training and {} test images {}x{}x{}, {} classes; normalize {}; {} "
+                           "steps, {} threads\n",
+                           o.model, o.data, data.train.size(), data.test.size(), s.input.channels,
+                           s.input.height, s.input.width, data.classes(), describe(s.loader.normalization),
+                           s.schedule.total_steps, num_threads())
+                   .c_str(),
+               stderr);
+  if (o.dry_run) {
+    std::puts(flags_json(o).dump(2).c_str());
+    return 0;
+  }
+  return TrainRun(o, data, s, folder).run();
+}
+
+}  // namespace sigma::app

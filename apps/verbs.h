@@ -1,0 +1,32 @@
+// The verbs of the command line. Each takes the parsed options and returns an exit code; errors are thrown.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "apps/options.h"
+
+namespace CLI {
+class App;
+}
+
+namespace sigma::app {
+
+int run_train(const Options& options);
+int run_compare(const Options& options);
+int run_eval(const Options& options);
+int run_predict(const Options& options, const std::vector<std::string>& images);
+int run_summary(const Options& options);
+int run_gradcheck(const Options& options);
+int run_data(const Options& options, const std::string& action, const std::string& name,
+             const std::string& mirror, double timeout);
+int run_bench(const Options& options, const std::string& what, double seconds);
+int run_env(const Options& options);
+
+// Shared by train and compare.
+Json flags_json(const Options& options);  // resolved flags, as --config reads them
+int64_t total_steps(const Options& options, int64_t steps_per_epoch);
+void apply_threads(const Options& options);
+
+}  // namespace sigma::app

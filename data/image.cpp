@@ -1,0 +1,140 @@
+// PNG and JPEG through stb_image, bounded: the other formats are compiled out (that is where its open
+// vulnerabilities are), the file is read by us, memory has a budget, and what stb does not check (PNG
+// checksums, truncated JPEGs) is checked here.
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "data/dataset.h"
+
+namespace {
+
+// Bytes that one decode may still allocate, on this thread.
+thread_local size_t decode_budget = 0;
+
+struct alignas(16) Header {
+  size_t size;
+};
+void* budget_malloc(size_t size) {
+  if (size > decode_budget) return nullptr;
+  auto* h = static_cast<Header*>(std::malloc(sizeof(Header) + size));
+  if (!h) return nullptr;
+  decode_budget -= size;
+  h->size = size;
+  return h + 1;
+}
+void budget_free(void* p) {
+  if (!p) return;
+  Header* h = static_cast<Header*>(p) - 1;
+  decode_budget += h->size;
+  std::free(h);
+}
+void* budget_realloc(void* p, size_t size) {
+  if (!p) return budget_malloc(size);
+  void* fresh = budget_malloc(size);
+  if (!fresh) return nullptr;
+  std::memcpy(fresh, p, std::min(size, (static_cast<Header*>(p) - 1)->size));
+  budget_free(p);
+  return fresh;
+}
+
+}  // namespace
+
+#define STBI_NO_STDIO
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_MAX_DIMENSIONS 16384
+#define STBI_MALLOC(size) budget_malloc(size)
+#define STBI_REALLOC(p, size) budget_realloc(p, size)
+#define STBI_FREE(p) budget_free(p)
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#include <stb/stb_image.h>
+#pragma GCC diagnostic pop
+
+namespace sigma {
+namespace {
+
+constexpr size_t kMaxFile = 64 << 20;
+constexpr size_t kBudget = 256 << 20;
+constexpr uint8_t kPng[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+
+// Every chunk's CRC, and an IEND at the end.
+void verify_png(const Bytes& b, const std::string& place) {
+  size_t at = sizeof kPng;
+  while (true) {
+    if (b.size() - at < 12) fail(ErrorKind::data, place, "at byte {}: the PNG is cut off", b.size());
+    auto u32 = [&](size_t i) {
+      return (uint32_t{b[i]} << 24) | (uint32_t{b[i + 1]} << 16) | (uint32_t{b[i + 2]} << 8) | b[i + 3];
+    };
+    uint32_t length = u32(at);
+    if (length > b.size() - at - 12) fail(ErrorKind::data, place, "at byte {}: the PNG is cut off", b.size());
+    uint32_t crc = static_cast<uint32_t>(crc32(0, b.data() + at + 4, length + 4));
+    if (crc != u32(at + 8 + length))
+      fail(ErrorKind::data, place, "at byte {}: wrong checksum in a PNG chunk", at);
+    if (std::memcmp(b.data() + at + 4, "IEND", 4) == 0) return;
+    at += 12 + length;
+  }
+}
+
+void verify_jpeg(const Bytes& b, const std::string& place) {
+  for (size_t i = b.size(); i-- > std::max<size_t>(2, b.size() > 512 ? b.size() - 512 : 2);)
+    if (b[i] == 0xd9 && b[i - 1] == 0xff) return;
+  fail(ErrorKind::data, place, "at byte {}: the JPEG is cut off: no end-of-image marker", b.size());
+}
+
+}  // namespace
+
+Image decode_image(const Bytes& bytes, const std::string& place) {
+  if (bytes.size() > kMaxFile)
+    fail(ErrorKind::data, place, "{} bytes, expected at most {}", bytes.size(), kMaxFile);
+  bool png = bytes.size() > sizeof kPng && std::memcmp(bytes.data(), kPng, sizeof kPng) == 0;
+  bool jpeg = bytes.size() > 4 && bytes[0] == 0xff && bytes[1] == 0xd8;
+  if (!png && !jpeg) fail(ErrorKind::data, place, "at byte 0: this is neither a PNG nor a JPEG image");
+  png ? verify_png(bytes, place) : verify_jpeg(bytes, place);
+  int w = 0, h = 0, c = 0, n = static_cast<int>(bytes.size());
+  decode_budget = kBudget;
+  if (!stbi_info_from_memory(bytes.data(), n, &w, &h, &c) || w < 1 || h < 1)
+    fail(ErrorKind::data, place, "damaged image ({})",
+         stbi_failure_reason() ? stbi_failure_reason() : "no header");
+  if (static_cast<size_t>(w) * static_cast<size_t>(h) * 4 > kBudget)
+    fail(ErrorKind::data, place, "{}x{} pixels are more than fit in {} bytes", w, h, kBudget);
+  int wanted = c <= 2 ? 1 : 3, w2 = 0, h2 = 0, c2 = 0;
+  uint8_t* pixels = stbi_load_from_memory(bytes.data(), n, &w2, &h2, &c2, wanted);
+  if (!pixels)
+    fail(ErrorKind::data, place, "damaged image ({})",
+         stbi_failure_reason() ? stbi_failure_reason() : "unknown");
+  Image image{h2, w2, wanted, {}};
+  image.pixels.assign(
+      pixels, pixels + static_cast<size_t>(h2) * static_cast<size_t>(w2) * static_cast<size_t>(wanted));
+  stbi_image_free(pixels);
+  if (w2 != w || h2 != h)
+    fail(ErrorKind::data, place, "the header says {}x{} pixels, the data has {}x{}", w, h, w2, h2);
+  return image;
+}
+
+Image read_image(const std::string& path) { return decode_image(read_file(path, kMaxFile), path); }
+
+Image to_channels(const Image& image, int64_t channels) {
+  if (image.channels == channels) return image;
+  Image out{image.height, image.width, channels, {}};
+  auto pixels = static_cast<size_t>(image.height * image.width);
+  out.pixels.resize(pixels * static_cast<size_t>(channels));
+  for (size_t p = 0; p < pixels; ++p) {
+    if (channels == 3) {
+      std::fill_n(out.pixels.begin() + static_cast<std::ptrdiff_t>(3 * p), 3, image.pixels[p]);
+    } else {
+      const uint8_t* rgb = image.pixels.data() + 3 * p;
+      out.pixels[p] = static_cast<uint8_t>((299 * rgb[0] + 587 * rgb[1] + 114 * rgb[2] + 500) / 1000);
+    }
+  }
+  return out;
+}
+
+}  // namespace sigma

@@ -1,0 +1,67 @@
+// Loader: the endless sequence of training batches, prepared ahead on threads of its own.
+//
+// Batch s of a run is a function of (seed, s) alone: the order of epoch e is a permutation drawn from (seed,
+// e), augmentation is drawn from (seed, e, sample). Any number of threads gives the same batches, and a run
+// can resume at any step without skipping.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "data/transforms.h"
+
+namespace sigma {
+
+struct LoaderOptions {
+  int64_t batch_size = 128;
+  uint64_t seed = 0;
+  Normalization normalization;
+  Augmentation augmentation;
+  int threads = 1;       // 0: batches are made when asked for
+  int64_t prefetch = 4;  // batches ahead
+  bool shuffle = true;
+  int64_t min_last_batch = 1;  // a shorter last batch of an epoch is left out
+};
+
+struct Batch {
+  Tensor images;  // float32 (N, C, H, W), channels_last
+  Tensor labels;  // int64 (N)
+  int64_t step = 0, epoch = 0;
+};
+
+class Loader {
+ public:
+  // Keeps a reference to `split`. Starts at batch `first_step`.
+  Loader(const Split& split, LoaderOptions options, int64_t first_step = 0);
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  Batch next();
+  int64_t steps_per_epoch() const { return steps_per_epoch_; }
+  double wait_seconds() const { return wait_seconds_; }  // that next() spent waiting, in total
+  Batch make(int64_t step);                              // any batch, on this thread
+
+ private:
+  std::vector<int64_t> rows_of(int64_t step);
+  void work();
+
+  const Split& split_;
+  LoaderOptions options_;
+  int64_t steps_per_epoch_;
+  std::mutex order_mutex_;
+  std::map<int64_t, std::vector<int64_t>> orders_;  // of the last two epochs
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<int64_t, Batch> ready_;
+  int64_t next_step_, claimed_;
+  bool stop_ = false;
+  std::exception_ptr error_;
+  double wait_seconds_ = 0;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace sigma
