@@ -49,7 +49,7 @@ def load_safetensors(path):
 
 
 def hashed(stream, count, first=0):
-    """Numbers in [0, 1) that depend on (stream, element) alone; test::hashed in tests/golden_training_test.cpp is the
+    """Numbers in [0, 1) that depend on (stream, element) alone; hashed in tests/golden_training_test.cpp is the
     same. The mixer is that of splitmix64 (Steele, Lea and Flood 2014)."""
     with np.errstate(over="ignore"):
         z = np.uint64(stream << 32) + np.arange(first, first + count, dtype=np.uint64) + np.uint64(1)
