@@ -257,6 +257,8 @@ Tensor argmax(const Tensor& a, int dim) {
 
 Tensor sum_to(const Tensor& a, const Shape& shape) {
   if (a.shape() == shape) return a;
+  SIGMA_CHECK(broadcast_shapes(shape, a.shape(), "sum_to") == a.shape(), "sum_to", "cannot sum {} to {}",
+              a.shape().str(), shape.str());
   std::vector<int> dims;
   int extra = a.rank() - shape.rank();
   for (int i = 0; i < a.rank(); ++i)
@@ -266,6 +268,8 @@ Tensor sum_to(const Tensor& a, const Shape& shape) {
 
 Tensor broadcast_to(const Tensor& a, const Shape& shape) {
   if (a.shape() == shape) return a;
+  SIGMA_CHECK(broadcast_shapes(a.shape(), shape, "broadcast_to") == shape, "broadcast_to",
+              "cannot stretch {} to {}", a.shape().str(), shape.str());
   return add(a, Tensor::zeros(shape, a.dtype()));
 }
 
@@ -339,8 +343,8 @@ Tensor transpose(const Tensor& a, int d0, int d1) {
 Tensor slice(const Tensor& a, int dim, int64_t start, int64_t length) {
   dim = normalize_dim(dim, a.rank(), "slice");
   Split s = split_at(a.shape(), dim);
-  SIGMA_CHECK(start >= 0 && length >= 0 && start + length <= s.size, "slice",
-              "range {}..{} is outside 0..{} of {}", start, start + length, s.size, a.shape().str());
+  SIGMA_CHECK(start >= 0 && length >= 0 && start <= s.size && length <= s.size - start, "slice",
+              "{} elements from {} are outside 0..{} of {}", length, start, s.size, a.shape().str());
   Shape out = a.shape();
   out[dim] = length;
   Tensor c = a.contiguous(), y = Tensor::empty(out, a.dtype());

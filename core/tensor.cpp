@@ -123,12 +123,16 @@ double Tensor::at(const std::vector<int64_t>& index) const {
   SIGMA_CHECK(static_cast<int>(index.size()) == rank(), "at", "expected {} indices, got {}", rank(),
               index.size());
   int64_t offset = 0;
+  for (int i = 0; i < rank(); ++i) {
+    int64_t k = index[static_cast<size_t>(i)];
+    SIGMA_CHECK(k >= 0 && k < shape_[i], "at", "index {} of dimension {} is out of range for shape {}", k, i,
+                shape_.str());
+  }
   if (layout_ == Layout::channels_last) {
     offset = ((index[0] * shape_[2] + index[2]) * shape_[3] + index[3]) * shape_[1] + index[1];
   } else {
     for (int i = 0; i < rank(); ++i) offset = offset * shape_[i] + index[static_cast<size_t>(i)];
   }
-  SIGMA_CHECK(offset >= 0 && offset < numel_, "at", "index is out of range for shape {}", shape_.str());
   return dispatch_all(dtype_, [&](auto zero) { return static_cast<double>(data<decltype(zero)>()[offset]); });
 }
 

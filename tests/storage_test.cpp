@@ -1,0 +1,53 @@
+// The memory below tensors: versions that autograd relies on, and the pool.
+#include "core/storage.h"
+
+#include "core/math.h"
+#include "tests/support/support.h"
+
+using namespace sigma;
+
+TEST_CASE("every write counts as a new version and no read does", "[tensor]") {
+  Tensor t = Tensor::zeros({4}), alias = t.reshape({2, 2});
+  uint64_t version = t.version();
+  (void)t.data<float>();
+  (void)t.raw();
+  (void)t.to_vector();
+  CHECK(t.version() == version);
+  alias.mutable_data<float>()[0] = 1;
+  CHECK(t.version() > version);
+  for (auto write :
+       {std::function<void()>([&] { t.fill_(2); }), std::function<void()>([&] { t.mutable_raw(); }),
+        std::function<void()>([&] { t.copy_(Tensor::ones({4})); }),
+        std::function<void()>([&] { add_(t, Tensor::ones({4})); })}) {
+    version = t.version();
+    write();
+    CHECK(t.version() > version);
+  }
+  CHECK(t.clone().version() != t.version());
+  CHECK(alias.at({1, 1}) == 2);
+  CHECK_THROWS_AS(add_(t, Tensor::ones({2})), Error);
+}
+
+TEST_CASE("freed memory is reused, aligned and accounted for", "[tensor]") {
+  release_pool();
+  size_t before = pool_stats().in_use;
+  const std::byte* address;
+  {
+    Tensor t = Tensor::empty({100000});
+    address = t.raw();
+    CHECK(reinterpret_cast<uintptr_t>(address) % 64 == 0);
+    CHECK(pool_stats().in_use >= before + 400000);
+    CHECK(pool_stats().in_use <= before + 450000);  // size classes waste an eighth at most
+  }
+  CHECK(pool_stats().in_use == before);
+#if !defined(__SANITIZE_ADDRESS__)  // there the pool is off, so that use after free stays visible
+  CHECK(pool_stats().cached >= 400000);
+  CHECK(Tensor::empty({100000}).raw() == address);
+#endif
+  release_pool();
+  CHECK(pool_stats().cached == 0);
+  reset_pool_peak();
+  { Tensor t = Tensor::empty({1 << 20}, DType::uint8); }
+  CHECK(pool_stats().peak >= before + (1 << 20));
+  CHECK(pool_stats().in_use == before);
+}
