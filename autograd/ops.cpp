@@ -90,6 +90,8 @@ Variable abs(const Variable& a) {
 Variable pow(const Variable& a, double exponent) {
   return record("pow", pow(a.value(), exponent), {a},
                 [sa = SavedTensor(a.value()), exponent](const Variables& g, const Node& self) -> Variables {
+                  // The rule would give 0 * 0^-1 = NaN at 0, here and in higher derivatives of x and x^2.
+                  if (exponent == 0) return {Variable(Tensor::zeros(sa.get(self).shape(), self.dtype))};
                   return {scale(mul(g[0], pow(self.input(0, sa.get(self)), exponent - 1)), exponent)};
                 });
 }
