@@ -8,11 +8,16 @@
 namespace sigma {
 namespace {
 
+void check_lr(double lr) {
+  SIGMA_CHECK(lr >= 0 && std::isfinite(lr), "sgd", "expected a learning rate of at least 0, got {}", lr);
+}
+
 void check(const SGDOptions& o) {
-  SIGMA_CHECK(o.lr >= 0 && std::isfinite(o.lr), "sgd", "expected a learning rate of at least 0, got {}",
-              o.lr);
-  SIGMA_CHECK(o.momentum >= 0 && o.weight_decay >= 0, "sgd",
-              "expected momentum and weight_decay of at least 0, got {} and {}", o.momentum, o.weight_decay);
+  check_lr(o.lr);
+  SIGMA_CHECK(
+      o.momentum >= 0 && std::isfinite(o.momentum) && o.weight_decay >= 0 && std::isfinite(o.weight_decay),
+      "sgd", "expected momentum and weight_decay of at least 0, got {} and {}", o.momentum, o.weight_decay);
+  SIGMA_CHECK(std::isfinite(o.dampening), "sgd", "expected a finite dampening, got {}", o.dampening);
   SIGMA_CHECK(!o.nesterov || (o.momentum > 0 && o.dampening == 0), "sgd",
               "Nesterov momentum needs a momentum above 0 and no dampening");
 }
@@ -57,20 +62,22 @@ void SGD::zero_grad() {
 }
 
 void SGD::set_lr(double lr) {
+  check_lr(lr);
   for (ParameterGroup& group : groups_) group.options.lr = lr;
 }
 
 void SGD::set_velocities(std::vector<Tensor> velocities) {
   SIGMA_CHECK(velocities.size() == velocities_.size(), "sgd", "expected {} momentum buffers, got {}",
               velocities_.size(), velocities.size());
-  size_t index = 0;
+  std::vector<Tensor> own;  // replaced only when all fit
   for (ParameterGroup& group : groups_)
     for (Variable& p : group.parameters) {
-      Tensor& v = velocities[index];
-      velocities_[index++] = v.defined() ? v.to(p.value().layout()).clone() : Tensor();
+      const Tensor& v = velocities[own.size()];
       SIGMA_CHECK(!v.defined() || v.shape() == p.shape(), "sgd", "expected a momentum buffer {}, got {}",
                   p.shape().str(), v.shape().str());
+      own.push_back(v.defined() ? v.to(p.dtype()).to(p.value().layout()).clone() : Tensor());
     }
+  velocities_ = std::move(own);
 }
 
 double clip_grad_norm(const std::vector<Variable>& parameters, double max_norm) {
@@ -83,13 +90,15 @@ double clip_grad_norm(const std::vector<Variable>& parameters, double max_norm) 
     }
   double norm = std::sqrt(total), factor = max_norm / (norm + 1e-6);
   if (!std::isfinite(norm) || factor >= 1) return norm;
-  for (const Variable& p : parameters) {
+  for (Variable p : parameters) {
     if (!p.grad().defined()) continue;
-    Tensor g = p.grad();
+    const Tensor& g = p.grad();
+    Tensor scaled = Tensor::empty_like(g);  // not in place: leaves may share one gradient
     dispatch_floating(g.dtype(), "clip_grad_norm", [&](auto zero) {
       using T = decltype(zero);
-      kernels::scale(g.numel(), g.data<T>(), T(factor), g.mutable_data<T>());
+      kernels::scale(g.numel(), g.data<T>(), T(factor), scaled.mutable_data<T>());
     });
+    p.set_grad(scaled);
   }
   return norm;
 }
