@@ -69,7 +69,7 @@ struct HeaderReader : nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool string(string_t& value) override {
-    if (in_metadata) {
+    if (in_metadata && depth == 2) {
       metadata[field] = value;
       return true;
     }
@@ -142,6 +142,10 @@ SafeTensors parse_safetensors(const Bytes& bytes, const std::string& place) {
     refuse(fmt::format("at byte 0: header of {} bytes, but the file has {} bytes", n, bytes.size()));
   const uint8_t* header = bytes.data() + 8;
   if (n == 0 || header[0] != '{') refuse("at byte 8: expected a header that starts with {");
+  // The JSON reader takes a NUL for the end, and whatever follows would go unseen.
+  if (const void* nul = std::memchr(header, 0, n))
+    refuse(fmt::format("at byte {}: the header is not valid JSON",
+                       static_cast<const uint8_t*>(nul) - bytes.data()));
   HeaderReader reader;
   bool good =
       nlohmann::json::sax_parse(header, header + n, &reader, nlohmann::json::input_format_t::json, true);
@@ -168,7 +172,7 @@ SafeTensors parse_safetensors(const Bytes& bytes, const std::string& place) {
     uint64_t count = 1, size = 0;
     Shape shape;
     for (uint64_t d : e.shape) {
-      if (d > INT64_MAX || __builtin_mul_overflow(count, d, &count))
+      if (d > INT64_MAX || __builtin_mul_overflow(count, d, &count) || count > INT64_MAX)
         refuse(fmt::format("tensor \"{}\": the product of its shape overflows", e.name));
       shape.push_back(static_cast<int64_t>(d));
     }
