@@ -1,5 +1,6 @@
 cmake_minimum_required(VERSION 3.22)  # list operators in if()
 # Fails when an include points up or sideways: each folder may include only those listed.
+cmake_minimum_required(VERSION 3.22)  # IN_LIST
 set(core_may core)
 set(autograd_may core autograd)
 set(layers_may core autograd layers)
