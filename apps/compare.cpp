@@ -20,6 +20,8 @@
 namespace sigma::app {
 namespace {
 
+constexpr int64_t kDefaultSteps = 300;  // enough for every arm with batch norm to settle on the built-in data
+
 using Clock = std::chrono::steady_clock;
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -254,7 +256,8 @@ int run_compare(const Options& o) {
   c.model = o.model, c.data = o.data;
   LoaderOptions count = base.loader;
   count.min_last_batch = 2;  // the arms must see the same batches, with batch norm or without
-  c.steps = total_steps(o, Loader(data.train, count).steps_per_epoch());
+  bool default_length = o.epochs < 0 && o.max_steps == 0;
+  c.steps = default_length ? kDefaultSteps : total_steps(o, Loader(data.train, count).steps_per_epoch());
   c.eval_every = o.eval_every > 0 ? o.eval_every : std::clamp<int64_t>(c.steps / 30, 1, 100);
   auto lrs = split_list("--lr", o.lr);
   std::vector<TrainSetup> setups;

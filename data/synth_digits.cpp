@@ -82,11 +82,12 @@ Strokes digit(int label, int style) {
 }
 constexpr int kStyles[10] = {2, 3, 2, 2, 2, 2, 2, 2, 2, 2};
 
-double distance_to_segment(Point p, Point a, Point b) {
+double squared_distance(Point p, Point a, Point b) {
   double dx = b.x - a.x, dy = b.y - a.y, length2 = dx * dx + dy * dy;
   double t = length2 > 0 ? ((p.x - a.x) * dx + (p.y - a.y) * dy) / length2 : 0;
   t = t < 0 ? 0 : t > 1 ? 1 : t;
-  return std::hypot(p.x - a.x - t * dx, p.y - a.y - t * dy);
+  double ex = p.x - a.x - t * dx, ey = p.y - a.y - t * dy;
+  return ex * ex + ey * ey;
 }
 
 constexpr int kSide = 28;
@@ -125,8 +126,8 @@ void draw(int label, Rng rng, uint8_t* pixels) {
       double nearest = 1e9;
       for (const Stroke& s : strokes)
         for (size_t k = 0; k + 1 < s.size(); ++k)
-          nearest = std::min(nearest, distance_to_segment({j + .5, i + .5}, s[k], s[k + 1]));
-      double cover = std::clamp(pen + .5 - nearest, 0.0, 1.0);
+          nearest = std::min(nearest, squared_distance({j + .5, i + .5}, s[k], s[k + 1]));
+      double cover = std::clamp(pen + .5 - std::sqrt(nearest), 0.0, 1.0);
       double value = background + (ink - background) * cover + noise * rng.next_normal();
       pixels[i * kSide + j] = static_cast<uint8_t>(std::lround(std::clamp(value, 0.0, 255.0)));
     }
@@ -137,7 +138,7 @@ void draw(int label, Rng rng, uint8_t* pixels) {
     double stray = rng.next_uniform(60, 200);
     for (int i = 0; i < kSide; ++i)
       for (int j = 0; j < kSide; ++j) {
-        double cover = std::clamp(1.2 - distance_to_segment({j + .5, i + .5}, a, b), 0.0, 1.0);
+        double cover = std::clamp(1.2 - std::sqrt(squared_distance({j + .5, i + .5}, a, b)), 0.0, 1.0);
         uint8_t& p = pixels[i * kSide + j];
         p = std::max(p, static_cast<uint8_t>(stray * cover));
       }
