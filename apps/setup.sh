@@ -1,0 +1,28 @@
+# Sourced by apps/demo and tests/run: makes sure of the packages that sigma is built with.
+#
+#   sigma_packages PACKAGE...   installs the named Debian packages where they are missing (as root, or with sudo);
+#                               on systems without apt it says what is needed, and goes on if the tools are there.
+
+SIGMA_PACKAGES=(g++ cmake ninja-build pkg-config libopenblas-dev libfmt-dev libstb-dev libhwy-dev libcli11-dev
+                nlohmann-json3-dev zlib1g-dev libcurl4-openssl-dev libssl-dev fonts-dejavu-core ca-certificates)
+
+sigma_packages() {
+  local missing=() package
+  if ! command -v apt-get >/dev/null; then
+    echo "This system has no apt-get. sigma is built with: a C++20 compiler, CMake 3.22, Ninja, pkg-config, OpenBLAS, fmt," \
+         "stb, Google Highway, CLI11, nlohmann-json, zlib, libcurl, OpenSSL and the DejaVu Sans font (Debian names: $*)." >&2
+    return 0
+  fi
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  local sudo=()
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || { echo "error: please install as root: apt-get install ${missing[*]}" >&2; return 1; }
+    sudo=(sudo)
+  fi
+  echo "installing: ${missing[*]}"
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@" >/dev/null' \
+      sh "${missing[@]}"
+}

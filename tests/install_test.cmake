@@ -1,0 +1,16 @@
+# Installs the package into a fresh folder and builds and runs apps/examples/custom_layer against it, as a user would.
+set(work ${BUILD}/install_test)
+file(REMOVE_RECURSE ${work})
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "${ARGN}: exit ${status}\n${out}")
+  endif()
+  message(STATUS "${out}")
+endfunction()
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${work}/prefix)
+run(${CMAKE_COMMAND} -S ${ROOT}/apps/examples/custom_layer -B ${work}/build -G Ninja -DCMAKE_BUILD_TYPE=Release
+    -DCMAKE_PREFIX_PATH=${work}/prefix ${FLAGS})
+run(${CMAKE_COMMAND} --build ${work}/build)
+run(${work}/build/custom_layer)
+run(${work}/prefix/bin/sigma --version)
