@@ -20,7 +20,7 @@
 namespace sigma::app {
 namespace {
 
-constexpr int64_t kDefaultSteps = 300;  // enough for every arm with batch norm to settle on the built-in data
+constexpr int64_t kDefaultSteps = 240;  // enough for every arm with batch norm to settle on the built-in data
 
 using Clock = std::chrono::steady_clock;
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }

@@ -71,7 +71,8 @@ void add_flags(CLI::App& verb, Options& o, unsigned groups) {
     add("--eval-every", o.eval_every,
         "steps between measurements of test accuracy (default: an epoch; compare: 1/30 of the run)");
     add("--eval-images", o.eval_images,
-        "test images for those measurements (default: all; the final figure always takes all)");
+        lists ? "test images for those measurements, spread over the test set (default 1500; 0: all)"
+              : "test images for those measurements, spread over the test set (default: all)");
     add("--precision", o.precision, "f32");
   }
   if (lists) {

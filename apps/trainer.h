@@ -63,8 +63,8 @@ class Trainer {
   int64_t step_;
 };
 
-// Loss, accuracy and confusion matrix in eval mode, over the first `limit` images (0: all). Throws Stopped
-// when a signal asks to.
+// Loss, accuracy and confusion matrix in eval mode, over `limit` images spread evenly over the split (0:
+// all). Throws Stopped when a signal asks to.
 EvalResult evaluate(Module& model, const Split& split, const Normalization& normalization, int64_t classes,
                     int64_t limit = 0);
 
