@@ -259,6 +259,12 @@ int run_compare(const Options& o) {
   bool default_length = o.epochs < 0 && o.max_steps == 0;
   c.steps = default_length ? kDefaultSteps : total_steps(o, Loader(data.train, count).steps_per_epoch());
   c.eval_every = o.eval_every > 0 ? o.eval_every : std::clamp<int64_t>(c.steps / 30, 1, 100);
+  if (o.eval_images < 0) {  // a training step costs about three forward passes
+    int64_t evals = std::max<int64_t>(1, c.steps / c.eval_every),
+            images = 3 * c.steps * base.loader.batch_size / evals;
+    c.options.eval_images =
+        std::clamp<int64_t>(images, std::min<int64_t>(1000, data.test.size()), data.test.size());
+  }
   auto lrs = split_list("--lr", o.lr);
   std::vector<TrainSetup> setups;
   for (const std::string& bn : split_list("--batch-norm", o.batch_norm))

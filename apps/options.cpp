@@ -71,7 +71,8 @@ void add_flags(CLI::App& verb, Options& o, unsigned groups) {
     add("--eval-every", o.eval_every,
         "steps between measurements of test accuracy (default: an epoch; compare: 1/30 of the run)");
     add("--eval-images", o.eval_images,
-        lists ? "test images for those measurements, spread over the test set (default 1500; 0: all)"
+        lists ? "test images for those measurements, spread over the test set (0: all; default: as many as "
+                "cost no more than training)"
               : "test images for those measurements, spread over the test set (default: all)");
     add("--precision", o.precision, "f32");
   }
@@ -104,7 +105,8 @@ void check(const Options& o) {
   at_least("--batch-size", o.batch_size, 1);
   at_least("--max-steps", o.max_steps, 0);
   at_least("--eval-every", o.eval_every, 0);
-  at_least("--eval-images", o.eval_images, 0);
+  if (o.eval_images < 0 && o.eval_images != Options().eval_images)
+    bad("--eval-images", fmt::format("expected at least 0, got {}", o.eval_images));
   at_least("--save-every", o.save_every, 0);
   at_least("--limit-train", o.limit_train, 0);
   at_least("--limit-test", o.limit_test, 0);

@@ -20,9 +20,10 @@ struct Options {
   std::string data = "synth-digits", data_dir, model = "cnn";
   std::string batch_norm = "on", normalize = "standard";  // `compare` takes lists
   std::string lr = "0.05";                                // a list on `compare`
-  // epochs -1: as many as --max-steps takes, else 5
+  // epochs -1: as many as --max-steps takes, else 5. eval_images -1: all for train; for compare, as many as
+  // make measuring cost no more than training
   std::vector<double> mean, std;  // override the normalization constants
-  int64_t epochs = -1, batch_size = 128, max_steps = 0, eval_every = 0, eval_images = 0, save_every = 0;
+  int64_t epochs = -1, batch_size = 128, max_steps = 0, eval_every = 0, eval_images = -1, save_every = 0;
   int64_t limit_train = 0, limit_test = 0, warmup = 0, seeds = 3;
   double momentum = 0.9, weight_decay = 5e-4, label_smoothing = 0, clip_norm = 0;
   bool nesterov = false;

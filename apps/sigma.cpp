@@ -95,7 +95,7 @@ struct Parser {
     Options& o = call.options;
     if (name == "compare") {
       o.model = "lenet5", o.batch_norm = "on,off", o.normalize = "none,unit,standard", o.batch_size = 64;
-      o.lr = "0.1", o.momentum = 0, o.weight_decay = 0, o.schedule = "constant", o.eval_images = 1500;
+      o.lr = "0.1", o.momentum = 0, o.weight_decay = 0, o.schedule = "constant";
     }
     if (name == "eval" || name == "summary" || name == "data") o.data.clear();
   }
