@@ -249,15 +249,15 @@ int run_compare(const Options& o) {
   base.loader.batch_size = std::min(o.batch_size, data.train.size());
   base.loader.augmentation = augmentation_for(o);
   base.loader.threads = 0;
+  base.loader.min_last_batch = 2;  // the arms must see the same batches, with batch norm or without
   base.label_smoothing = o.label_smoothing, base.clip_norm = o.clip_norm;
 
   Comparison c;
   c.options = o;
   c.model = o.model, c.data = o.data;
-  LoaderOptions count = base.loader;
-  count.min_last_batch = 2;  // the arms must see the same batches, with batch norm or without
   bool default_length = o.epochs < 0 && o.max_steps == 0;
-  c.steps = default_length ? kDefaultSteps : total_steps(o, Loader(data.train, count).steps_per_epoch());
+  c.steps =
+      default_length ? kDefaultSteps : total_steps(o, Loader(data.train, base.loader).steps_per_epoch());
   c.eval_every = o.eval_every > 0 ? o.eval_every : std::clamp<int64_t>(c.steps / 30, 1, 100);
   if (o.eval_images < 0) {  // a training step costs about three forward passes
     int64_t evals = std::max<int64_t>(1, c.steps / c.eval_every),
