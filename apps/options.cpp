@@ -1,6 +1,7 @@
 #include "apps/options.h"
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cmath>
 
 #include "core/file.h"
@@ -19,6 +20,14 @@ std::vector<double> numbers(const std::string& flag, const std::string& text) {
   std::vector<double> values;
   for (const std::string& item : split_list(flag, text)) values.push_back(parse_number(flag, item));
   return values;
+}
+
+// What is wrong with the text of an unsigned 64-bit number; empty when nothing is.
+std::string whole_number(std::string& text) {
+  uint64_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && end == text.data() + text.size()) return "";
+  return fmt::format("expected a whole number from 0 to {}, got \"{}\"", UINT64_MAX, text);
 }
 
 }  // namespace
@@ -66,7 +75,8 @@ void add_flags(CLI::App& verb, Options& o, unsigned groups) {
     add("--label-smoothing", o.label_smoothing, "0..1");
     add("--augment", o.augment, "none|flip|crop|flip+crop");
     add("--crop-padding", o.crop_padding, "what crops show beyond the edge: reflect|zero");
-    add("--seed", o.seed, "of initial weights, order and augmentation");
+    add("--seed", o.seed, "of initial weights, order and augmentation")
+        ->check(CLI::Validator(whole_number, ""));  // CLI11 takes -1 for 2^64 - 1
     add("--max-steps", o.max_steps, "stop after N steps (default: all epochs)");
     add("--eval-every", o.eval_every,
         "steps between measurements of test accuracy (default: an epoch; compare: 1/30 of the run)");
@@ -206,8 +216,9 @@ std::vector<std::string> config_arguments(const std::string& path, const std::ve
     fail(ErrorKind::usage, path, "expected a JSON object of flags");
   std::vector<std::string> arguments;
   for (auto& [key, value] : json.items()) {
-    if (std::find(known.begin(), known.end(), key) == known.end()) {
-      std::string near = nearest(key, known);
+    bool meaningless = key == "config" || key == "help";  // flags of the command line alone
+    if (meaningless || std::find(known.begin(), known.end(), key) == known.end()) {
+      std::string near = meaningless ? "" : nearest(key, known);
       fail(ErrorKind::usage, path, "unknown key \"{}\"{}", key,
            near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near));
     }

@@ -112,6 +112,42 @@ struct Parser {
   }
 };
 
+// What came instead of a verb, and what could have.
+[[noreturn]] void refuse_verb(Parser& parser) {
+  CLI::App* at = &parser.app;
+  while (!at->get_subcommands().empty()) at = at->get_subcommands()[0];
+  std::vector<std::string> verbs, extras = parser.app.remaining(true);
+  for (const CLI::App* v : at->get_subcommands([](const CLI::App*) { return true; }))
+    verbs.push_back(v->get_name());
+  if (extras.empty())
+    fail(ErrorKind::usage, at->get_name(), "expected one of {}; --help explains", fmt::join(verbs, ", "));
+  if (extras[0][0] == '-') fail(ErrorKind::usage, at->get_name(), "unknown flag {}", extras[0]);
+  std::string near = nearest(extras[0], verbs);
+  fail(ErrorKind::usage, at->get_name(), "unknown verb \"{}\", expected one of {}{}", extras[0],
+       fmt::join(verbs, ", "), near.empty() ? "" : fmt::format("; did you mean {}?", near));
+}
+
+// "Could not convert: --epochs = abc" names no type, and a missing value is "1 required INT missing".
+[[noreturn]] void refuse_value(Parser& parser, const std::string& complaint) {
+  std::string name, value;
+  if (size_t at = complaint.find(" = ");
+      complaint.rfind("Could not convert: ", 0) == 0 && at < complaint.size())
+    name = complaint.substr(19, at - 19), value = complaint.substr(at + 3);
+  else
+    name = complaint.substr(0, complaint.find(':'));
+  const CLI::App* at = &parser.app;
+  while (!at->get_subcommands().empty()) at = at->get_subcommands()[0];
+  const CLI::Option* option = at->get_option_no_throw(name);
+  if (option && !value.empty()) value = option->results().back();  // the last of several counts
+  std::string type = option ? option->get_type_name() : "";
+  const char* wanted = type == "INT" || type == "UINT"                   ? "a whole number"
+                       : type == "FLOAT"                                 ? "a number"
+                       : option && option->get_items_expected_max() == 0 ? "true or false"
+                                                                         : "a value";
+  if (value.empty()) fail(ErrorKind::usage, name, "expected {}, got none", wanted);
+  fail(ErrorKind::usage, name, "expected {}, got \"{}\"", wanted, value);
+}
+
 // Parses and rewrites CLI11's complaints into one sentence.
 void parse(Parser& parser, std::vector<std::string> arguments) {
   if (!arguments.empty()) parser.defaults_for(arguments[0]);
@@ -128,6 +164,13 @@ void parse(Parser& parser, std::vector<std::string> arguments) {
       fail(ErrorKind::usage, arguments[0], "unknown flag {}{}", word,
            near.empty() ? "" : fmt::format("; did you mean --{}?", near));
     }
+    throw;
+  } catch (const CLI::ConversionError& e) {
+    refuse_value(parser, e.what());
+  } catch (const CLI::ArgumentMismatch& e) {
+    refuse_value(parser, e.what());
+  } catch (const CLI::RequiredError& e) {
+    if (std::string(e.what()).find("subcommand") != std::string::npos) refuse_verb(parser);
     throw;
   }
 }
@@ -153,6 +196,7 @@ int run(int argc, char** argv) {
     parse(*first, arguments);
     const Options& o = first->call.options;
     std::string config = o.config, verb = arguments[0];
+    if (o.resume && o.overwrite) fail(ErrorKind::usage, "--resume", "cannot be combined with --overwrite");
     if (o.resume)
       config =
           (RunFolder::locate(o, verb) / "config.json").string();  // the run's own flags; those given override
