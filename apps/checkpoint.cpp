@@ -64,11 +64,19 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
     if (input.size() != 3)
       fail(ErrorKind::checkpoint, path, "metadata: expected input of 3 sizes, got {}", input.size());
     m.input = {input[0], input[1], input[2], static_cast<int64_t>(m.class_names.size())};
+    for (const auto& v : {m.normalization.mean, m.normalization.std})
+      if (v.size() != 1 && static_cast<int64_t>(v.size()) != m.input.channels)
+        fail(ErrorKind::checkpoint, path, "metadata: expected 1 or {} means and deviations, got {}",
+             m.input.channels, v.size());
+    for (double s : m.normalization.std)
+      if (!(s > 0)) fail(ErrorKind::checkpoint, path, "metadata: expected deviations above 0, got {}", s);
     m.model = make_model(m.name, m.input, m.batch_norm);
     StateDict state;
     for (auto& [name, t] : c.content.tensors)
       if (name.rfind("optim.", 0) != 0) state.items.emplace_back(name, t);
-    m.model->load_state_dict(state);
+    try {
+      m.model->load_state_dict(state);
+    } catch (const Error& e) { fail(ErrorKind::checkpoint, path, "{}", e.what()); }
   } catch (const nlohmann::json::exception& e) {
     fail(ErrorKind::checkpoint, path, "metadata: {}", e.what());
   } catch (const Error& e) {

@@ -126,7 +126,9 @@ class TrainRun {
     } catch (const nlohmann::json::exception& e) {
       fail(ErrorKind::checkpoint, last, "metadata: {}", e.what());
     }
-    trainer_.restore(c->content, progress_.step);
+    try {
+      trainer_.restore(c->content, progress_.step);
+    } catch (const Error& e) { fail(ErrorKind::checkpoint, last, "{}", e.what()); }
   }
 
   void loop() {
