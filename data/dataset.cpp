@@ -1,5 +1,6 @@
 #include "data/dataset.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -18,7 +19,7 @@ void limit(Split& split, int64_t count) {
   split.labels = index_rows(split.labels, rows);
 }
 
-Dataset load_files(const std::string& name, const std::string& base) {
+Dataset load_files(const std::string& name, const std::string& base, const DatasetOptions& options) {
   auto in = [&](const char* folder) { return (std::filesystem::path(base) / folder).string(); };
   if (name == "mnist") return load_idx(in("mnist"), digits());
   if (name == "fashion-mnist")
@@ -28,8 +29,11 @@ Dataset load_files(const std::string& name, const std::string& base) {
     return load_idx(in("kmnist"), {"o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"});
   if (name == "cifar10") return load_cifar(in("cifar-10-batches-bin"), false);
   if (name == "cifar100") return load_cifar(in("cifar-100-binary"), true);
-  if (name == "synth-digits") return make_synth_digits(12000, 2000);
-  if (name == "synth-objects") return make_synth_objects(12000, 2000);
+  // Image i does not depend on how many there are, so what a limit would drop need not be drawn.
+  auto count = [](int64_t all, int64_t most) { return most > 0 ? std::min(all, most) : all; };
+  int64_t train = count(12000, options.limit_train), test = count(2000, options.limit_test);
+  if (name == "synth-digits") return make_synth_digits(train, test);
+  if (name == "synth-objects") return make_synth_objects(train, test);
   if (name.rfind("folder:", 0) == 0) return load_image_folder(name.substr(7));
   fail(ErrorKind::usage, "--data", "unknown data set \"{}\", expected one of {} or folder:PATH", name,
        fmt::join(dataset_names(), ", "));
@@ -50,7 +54,7 @@ std::string default_data_dir() {
 }
 
 Dataset load_dataset(const std::string& name, const DatasetOptions& options) {
-  Dataset d = load_files(name, options.data_dir.empty() ? default_data_dir() : options.data_dir);
+  Dataset d = load_files(name, options.data_dir.empty() ? default_data_dir() : options.data_dir, options);
   d.name = name;
   limit(d.train, options.limit_train);
   limit(d.test, options.limit_test);
