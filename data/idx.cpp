@@ -56,8 +56,10 @@ Split load_part(const std::string& folder, const std::string& part, int64_t clas
 }  // namespace
 
 Bytes gunzip(const Bytes& bytes, const std::string& place) {
-  if (bytes.size() < 18 || bytes[0] != 0x1f || bytes[1] != 0x8b)
-    fail(ErrorKind::data, place, "at byte 0: this is not a gzip file");
+  if (bytes.size() < 2) fail(ErrorKind::data, place, "at byte {}: the gzip data is cut off", bytes.size());
+  if (bytes[0] != 0x1f || bytes[1] != 0x8b)
+    fail(ErrorKind::data, place, "at byte 0: {:02x} {:02x}, expected 1f 8b: this is not a gzip file",
+         bytes[0], bytes[1]);
   z_stream stream{};
   if (inflateInit2(&stream, 16 + 15) != Z_OK) fail(ErrorKind::memory, place, "zlib could not be initialised");
   struct End {

@@ -65,7 +65,7 @@ constexpr size_t kMaxFile = 64 << 20;
 constexpr size_t kBudget = 256 << 20;
 constexpr uint8_t kPng[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 
-// Every chunk's CRC, and an IEND at the end.
+// The sizes and kind of pixels in the first chunk, every chunk's CRC, and an IEND at the end.
 void verify_png(const Bytes& b, const std::string& place) {
   size_t at = sizeof kPng;
   while (true) {
@@ -77,7 +77,20 @@ void verify_png(const Bytes& b, const std::string& place) {
     if (length > b.size() - at - 12) fail(ErrorKind::data, place, "at byte {}: the PNG is cut off", b.size());
     uint32_t crc = static_cast<uint32_t>(crc32(0, b.data() + at + 4, length + 4));
     if (crc != u32(at + 8 + length))
-      fail(ErrorKind::data, place, "at byte {}: wrong checksum in a PNG chunk", at);
+      fail(ErrorKind::data, place, "at byte {}: checksum {:08x} of a PNG chunk, expected {:08x}",
+           at + 8 + length, u32(at + 8 + length), crc);
+    if (at == sizeof kPng) {
+      if (length != 13 || std::memcmp(b.data() + at + 4, "IHDR", 4) != 0)
+        fail(ErrorKind::data, place, "at byte {}: expected an IHDR chunk of 13 bytes first", at);
+      for (size_t side : {size_t{16}, size_t{20}})
+        if (u32(side) == 0 || u32(side) > STBI_MAX_DIMENSIONS)
+          fail(ErrorKind::data, place, "at byte {}: {} pixels {}, expected 1..{}", side, u32(side),
+               side == 16 ? "wide" : "high", STBI_MAX_DIMENSIONS);
+      if (b[24] == 0 || b[24] > 16 || (b[24] & (b[24] - 1)))
+        fail(ErrorKind::data, place, "at byte 24: bit depth {}, expected 1, 2, 4, 8 or 16", b[24]);
+      if (b[25] > 6 || b[25] == 1 || b[25] == 5)
+        fail(ErrorKind::data, place, "at byte 25: color type {}, expected 0, 2, 3, 4 or 6", b[25]);
+    }
     if (std::memcmp(b.data() + at + 4, "IEND", 4) == 0) return;
     at += 12 + length;
   }
@@ -94,15 +107,19 @@ void verify_jpeg(const Bytes& b, const std::string& place) {
 Image decode_image(const Bytes& bytes, const std::string& place) {
   if (bytes.size() > kMaxFile)
     fail(ErrorKind::data, place, "{} bytes, expected at most {}", bytes.size(), kMaxFile);
-  bool png = bytes.size() > sizeof kPng && std::memcmp(bytes.data(), kPng, sizeof kPng) == 0;
+  bool png = bytes.size() >= sizeof kPng && std::memcmp(bytes.data(), kPng, sizeof kPng) == 0;
   bool jpeg = bytes.size() > 4 && bytes[0] == 0xff && bytes[1] == 0xd8;
-  if (!png && !jpeg) fail(ErrorKind::data, place, "at byte 0: this is neither a PNG nor a JPEG image");
+  if (bytes.empty()) fail(ErrorKind::data, place, "the file is empty, expected a PNG or JPEG image");
+  if (!png && !jpeg)
+    fail(ErrorKind::data, place,
+         "at byte 0: {:02x}: this is neither a PNG (89 50 4e 47) nor a JPEG (ff d8) image",
+         fmt::join(bytes.begin(),
+                   bytes.begin() + static_cast<std::ptrdiff_t>(std::min<size_t>(4, bytes.size())), " "));
   png ? verify_png(bytes, place) : verify_jpeg(bytes, place);
   int w = 0, h = 0, c = 0, n = static_cast<int>(bytes.size());
   decode_budget = kBudget;
   if (!stbi_info_from_memory(bytes.data(), n, &w, &h, &c) || w < 1 || h < 1)
-    fail(ErrorKind::data, place, "damaged image ({})",
-         stbi_failure_reason() ? stbi_failure_reason() : "no header");
+    fail(ErrorKind::data, place, "damaged image: its header cannot be read");
   if (static_cast<size_t>(w) * static_cast<size_t>(h) * 4 > kBudget)
     fail(ErrorKind::data, place, "{}x{} pixels are more than fit in {} bytes", w, h, kBudget);
   int wanted = c <= 2 ? 1 : 3, w2 = 0, h2 = 0, c2 = 0;
