@@ -85,7 +85,8 @@ std::string try_url(const std::string& url, const std::string& part, const Fetch
   curl_easy_setopt(c, CURLOPT_ERRORBUFFER, message);
   curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
   curl_easy_setopt(c, CURLOPT_WRITEDATA, &t);
-  if (have) curl_easy_setopt(c, CURLOPT_RESUME_FROM_LARGE, static_cast<curl_off_t>(have));
+  // Not CURLOPT_RESUME_FROM: with that libcurl refuses the whole file when a server ignores the range.
+  if (have) curl_easy_setopt(c, CURLOPT_RANGE, fmt::format("{}-", have).c_str());
   CURLcode code = curl_easy_perform(c);
   bool flushed = std::fflush(file.get()) == 0;
   if (t.disk_error || !flushed) fail(ErrorKind::io, part, "cannot write: {}", std::strerror(errno));
@@ -94,9 +95,11 @@ std::string try_url(const std::string& url, const std::string& part, const Fetch
     fs::remove(part, ignored);
     return fmt::format("the answer is longer than the expected {} bytes", request.bytes);
   }
-  if (code == CURLE_RANGE_ERROR) return "the server cannot resume";
-  if (code != CURLE_OK) return message[0] ? message : curl_easy_strerror(code);
   file.reset();
+  if (code != CURLE_OK) {
+    if (t.have == 0) fs::remove(part, ignored);
+    return message[0] ? message : curl_easy_strerror(code);
+  }
   if (t.have < fs::file_size(part, ignored))
     fs::resize_file(part, t.have, ignored);  // a shorter full answer over an old part
   return "";
@@ -114,7 +117,14 @@ void fetch_file(const FetchRequest& request, const FetchProgress& progress) {
          "this file exists with another sha256 than the published one; move it away to fetch it");
   }
   fs::path folder = fs::path(request.target).parent_path();
-  fs::create_directories(folder, error);
+  struct RemoveIfEmpty {  // what a failed download created; remove() leaves a folder with files alone
+    fs::path folder;
+    ~RemoveIfEmpty() {
+      std::error_code ignored;
+      if (!folder.empty()) fs::remove(folder, ignored);
+    }
+  } created;
+  if (fs::create_directories(folder, error)) created.folder = folder;
   if (error) fail(ErrorKind::io, folder.string(), "cannot create the folder: {}", error.message());
   std::string part = request.target + ".part", failures;
   for (const std::string& url : request.urls) {
