@@ -85,9 +85,16 @@ std::vector<VerifyRow> verify_dataset(const CatalogEntry& entry, const std::stri
   if (entry.archive) {
     // The archive's digest covers its members only together; they are checked by reading them.
     for (const std::string& name : entry.members) {
-      bool needed = name.size() > 4 && name.substr(name.size() - 4) == ".bin",
-           there = fs::exists(folder / name, ignored);
-      if (needed) rows.push_back({name, there ? "ok (size and labels)" : "missing", there});
+      if (name.size() <= 4 || name.substr(name.size() - 4) != ".bin") continue;
+      uint64_t record = entry.name == "cifar100" ? 3074 : 3073, images = name == "train.bin" ? 50000 : 10000;
+      bool there = fs::exists(folder / name, ignored);
+      uint64_t bytes = there ? fs::file_size(folder / name, ignored) : 0, expected = images * record;
+      if (!there)
+        rows.push_back({name, "missing", false});
+      else if (bytes != expected)
+        rows.push_back({name, fmt::format("differs: {} bytes, expected {}", bytes, expected), false});
+      else
+        rows.push_back({name, "ok (size and labels)", true});
     }
     for (const VerifyRow& row : rows)
       if (!row.good) return rows;
