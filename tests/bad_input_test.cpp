@@ -167,7 +167,8 @@ TEST_CASE("values that do not go together are refused", "[bad_input]") {
        R"(model lenet5: images of 1x8x8 do not fit: its pooling needs at least \d+x\d+ pixels)"},
       {"a layer to look at that there is not",
        [](const fs::path& folder) { put_mnist(folder / "data/mnist"); },
-       {"compare", "--quiet", "--data", "mnist", "--histogram-layer", "bn9", "--out", "out"},
+       {"compare", "--quiet", "--model", "mlp", "--data", "mnist", "--histogram-layer", "bn9", "--out",
+        "out"},
        2,
        "--histogram-layer: \"bn9\" is no batch norm of mlp, expected one of bn1, bn2"},
   });
