@@ -1,9 +1,10 @@
-// A layer of your own against the installed package: Swish, y = x * sigmoid(b x) with a learned b (Ramachandran et al. 2017).
+// A layer of your own against the installed package: Swish, y = x * sigmoid(b x) with a learned b
+// (Ramachandran et al. 2017).
+#include <data/loader.h>
+#include <fmt/core.h>
 #include <layers/checks.h>
 #include <layers/layers.h>
 #include <optim/sgd.h>
-#include <data/loader.h>
-#include <fmt/core.h>
 
 using namespace sigma;
 
@@ -20,7 +21,8 @@ class Swish : public Module {
 int main() {
   Swish swish(1.5);
   GradcheckResult check = gradcheck_module(swish, smooth_input({4, 6}, 1));
-  fmt::print("gradient check: {} derivatives, largest error {:.1e}: {}\n", check.checked, check.worst_absolute, check.passed ? "ok" : check.message);
+  fmt::print("gradient check: {} derivatives, largest error {:.1e}: {}\n", check.checked,
+             check.worst_absolute, check.passed ? "ok" : check.message);
 
   Sequential net;
   net.add<Conv2d>("conv", 1, 8, Conv2dOptions{.kernel = 3, .padding = 1});
