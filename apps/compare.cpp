@@ -299,7 +299,7 @@ int run_compare(const Options& o) {
   config["seeds"] = o.seeds;
   if (!o.histogram_layer.empty()) config["histogram-layer"] = o.histogram_layer;
   if (o.dry_run) {
-    std::puts(config.dump(2).c_str());
+    std::puts(config.dump(o.json ? -1 : 2).c_str());
     return 0;
   }
 
@@ -317,9 +317,11 @@ int run_compare(const Options& o) {
     Bytes bytes = read_file(finished_file);
     Json saved = Json::parse(bytes.begin(), bytes.end(), nullptr, false);
     try {
-      if (saved.at("config") != config || saved.at("fingerprint") != fingerprint(data))
-        fail(ErrorKind::usage, "--resume", "the flags or the data differ from those of the run in {}",
-             folder.path().string());
+      std::string differing = differing_flags(saved.at("config"), config);
+      if (saved.at("fingerprint") != fingerprint(data))
+        differing += "; the images or labels of the data set changed";
+      if (!differing.empty())
+        fail(ErrorKind::usage, "--resume", "this is not the run that was stopped: {}", differing.substr(2));
       for (const Json& j : saved.at("runs")) c.runs.push_back(ArmRun::from(j));
     } catch (const nlohmann::json::exception&) {
       fail(ErrorKind::checkpoint, finished_file, "the file is damaged; use --overwrite to start anew");

@@ -37,7 +37,7 @@ int list(const Options& o) {
   row("synth-objects", "built in: five shapes in two textures, 12,000 + 2,000, 32x32 colour", true);
   row("folder:PATH", "your own: PATH/train/<class>/*.png|jpg and PATH/test/<class>/...", false);
   if (o.json)
-    std::puts(all.dump().c_str());
+    std::puts(Json{{"data_sets", all}}.dump().c_str());
   else
     std::puts(fmt::format("data folder: {}", folder_of(o)).c_str());
   return 0;

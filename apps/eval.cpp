@@ -98,7 +98,7 @@ int run_predict(const Options& o, const std::vector<std::string>& images) {
     all.push_back({{"image", images[i]}, {"top", top_classes}});
     if (!o.quiet) std::puts(line.c_str());
   }
-  if (o.json) std::puts(all.dump().c_str());
+  if (o.json) std::puts(Json{{"predictions", all}}.dump().c_str());
   return 0;
 }
 

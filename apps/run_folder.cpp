@@ -19,19 +19,34 @@ namespace sigma::app {
 namespace fs = std::filesystem;
 namespace {
 
-const char* const kFiles[] = {"config.json",        "env.json",    "results.csv",   "steps.csv",
-                              "curves.png",         "curves.svg",  "confusion.csv", "confusion.png",
-                              "summary.json",       "report.html", "weights",       "histograms.png",
-                              "learning_rates.png", "arms.json"};
+// config.json goes last: while it is there, the folder is known as a run.
+const char* const kFiles[] = {"env.json",    "results.csv",   "steps.csv",      "curves.png",
+                              "curves.svg",  "confusion.csv", "confusion.png",  "summary.json",
+                              "report.html", "weights",       "histograms.png", "learning_rates.png",
+                              "arms.json",   "config.json"};
 
 bool is_run(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path / "config.json", ignored);
 }
+// What a process that was killed in write_file_atomic leaves behind: ".<name>.tmp.<process>".
+bool is_temporary(const fs::path& path) {
+  std::string name = path.filename().string();
+  return name[0] == '.' && name.find(".tmp.") != std::string::npos;
+}
+// Also when all there is is what a run makes before its config.json.
 bool is_empty_or_missing(const fs::path& path) {
   std::error_code error;
   if (!fs::exists(path, error)) return true;
-  return fs::is_directory(path, error) && fs::is_empty(path, error) && !error;
+  if (!fs::is_directory(path, error)) return false;
+  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+    std::error_code ignored;
+    const fs::path& entry = it->path();
+    bool ours = entry.filename() == ".lock" || is_temporary(entry) ||
+                (entry.filename() == "weights" && fs::is_empty(entry, ignored) && !ignored);
+    if (!ours) return false;
+  }
+  return !error;
 }
 
 }  // namespace
@@ -82,6 +97,11 @@ RunFolder::RunFolder(fs::path path, const Options& o, uint64_t bytes_needed) : p
       fail(ErrorKind::io, path_.string(), "{} bytes are free, the run needs about {}", available,
            bytes_needed);
   }
+  for (const fs::path& folder : {path_, path_ / "weights"})
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+      std::error_code ignored;
+      if (is_temporary(it->path())) fs::remove(it->path(), ignored);
+    }
   if (o.overwrite) {
     for (const char* name : kFiles) fs::remove_all(path_ / name, error);
     fs::create_directories(path_ / "weights", error);

@@ -20,18 +20,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// Flags that a resumed run must share with the one it continues.
-const char* const kFixed[] = {
-    "data",     "limit-train",  "limit-test", "model",      "batch-norm", "normalize",
-    "mean",     "std",          "epochs",     "batch-size", "lr",         "momentum",
-    "nesterov", "weight-decay", "schedule",   "warmup",     "clip-norm",  "label-smoothing",
-    "augment",  "crop-padding", "seed",       "max-steps",  "eval-every", "eval-images",
-    "precision"};
-
 // What a run has to carry from one process to the next, beside the weights.
 struct Progress {
   int64_t step = 0, evaluated_step = 0, epoch_count = 0, epoch_correct = 0;
   double epoch_loss = 0, best = -1, seconds = 0;
+  std::optional<double> train_loss;  // as last measured
   Json json() const {
     return {{"step", step},
             {"evaluated_step", evaluated_step},
@@ -39,11 +32,14 @@ struct Progress {
             {"epoch_correct", epoch_correct},
             {"epoch_loss", epoch_loss},
             {"best", best},
-            {"seconds", seconds}};
+            {"seconds", seconds},
+            {"train_loss", train_loss ? Json(*train_loss) : Json()}};
   }
   static Progress from(const Json& j) {
-    return {j.at("step"),       j.at("evaluated_step"), j.at("epoch_count"), j.at("epoch_correct"),
-            j.at("epoch_loss"), j.at("best"),           j.at("seconds")};
+    Progress p{j.at("step"),       j.at("evaluated_step"), j.at("epoch_count"), j.at("epoch_correct"),
+               j.at("epoch_loss"), j.at("best"),           j.at("seconds"),     {}};
+    if (j.contains("train_loss") && !j["train_loss"].is_null()) p.train_loss = j["train_loss"].get<double>();
+    return p;
   }
 };
 
@@ -63,11 +59,12 @@ class TrainRun {
   int run() {
     config_ = flags_json(options_);
     start();
+    folder_.write_json("config.json",
+                       config_);  // first: with it, the folder is a run that --resume can go on with
     std::vector<std::string> header{"epoch",         "step", "train_loss", "train_accuracy", "test_loss",
                                     "test_accuracy", "lr",   "seconds",    "images_per_s",   "data_percent"};
     results_ = CsvLog(folder_ / "results.csv", header, 1, progress_.step);
     steps_ = CsvLog(folder_ / "steps.csv", {"step", "epoch", "loss", "accuracy", "lr"}, 0, progress_.step);
-    folder_.write_json("config.json", config_);
     folder_.write_json("env.json", environment());
     if (progress_.step == 0) save();
     began_ = Clock::now();
@@ -99,6 +96,7 @@ class TrainRun {
     std::string last = folder_ / "weights/last.safetensors",
                 previous = folder_ / "weights/last-previous.safetensors";
     std::optional<Checkpoint> c;
+    bool damaged = false;
     try {
       c = load_checkpoint(last);
     } catch (const Error& e) {
@@ -109,15 +107,10 @@ class TrainRun {
       std::fputs(fmt::format("warning: {}; resuming from last-previous.safetensors\n", e.what()).c_str(),
                  stderr);
       c = load_checkpoint(previous);
+      damaged = true;
     }
     try {
-      std::string differing;
-      const Json& then = c->meta.at("config");
-      for (const char* key : kFixed) {
-        Json a = then.contains(key) ? then.at(key) : Json(),
-             b = config_.contains(key) ? config_.at(key) : Json();
-        if (a != b) differing += fmt::format("; --{} was {}, now {}", key, a.dump(), b.dump());
-      }
+      std::string differing = differing_flags(c->meta.at("config"), config_);
       if (c->meta.at("fingerprint") != fingerprint(data_))
         differing += "; the images or labels of the data set changed";
       if (!differing.empty())
@@ -129,6 +122,9 @@ class TrainRun {
     try {
       trainer_.restore(c->content, progress_.step);
     } catch (const Error& e) { fail(ErrorKind::checkpoint, last, "{}", e.what()); }
+    // The next checkpoint keeps the last as the previous one; that must not be the damaged one.
+    std::error_code ignored;
+    if (damaged) std::filesystem::rename(previous, last, ignored);
   }
 
   void loop() {
@@ -161,7 +157,7 @@ class TrainRun {
     double eta = seconds / static_cast<double>(progress_.step - first_step_) *
                  static_cast<double>(total_ - progress_.step);
     line_.show(fmt::format(
-        "epoch {}/{} [{}/{}] loss {:.4f} (avg {:.4f}) acc {:.1f}% lr {:.3g} {} img/s data {:.0f}% ETA {}",
+        "epoch {}/{} [{}/{}] loss {:.4f} (avg {:.4f}) acc {:.1f}% lr {:#.3g} {} img/s data {:.0f}% ETA {}",
         at / per_epoch + 1, (total_ + per_epoch - 1) / per_epoch, at % per_epoch + 1, per_epoch, r.loss,
         progress_.epoch_loss / static_cast<double>(progress_.epoch_count),
         100.0 * static_cast<double>(progress_.epoch_correct) / static_cast<double>(progress_.epoch_count),
@@ -191,7 +187,7 @@ class TrainRun {
         fmt::format("epoch {:.3g} step {} train loss {:.4f} acc {:.2f}% | test loss {:.4f} acc {:.2f}% | {}",
                     static_cast<double>(at) / static_cast<double>(per_epoch), at, train_loss,
                     100 * train_accuracy, e.loss, 100 * e.accuracy, seconds_text(seconds)));
-    last_train_loss_ = train_loss;
+    progress_.train_loss = train_loss;
     if (whole_epoch) progress_.epoch_loss = 0, progress_.epoch_correct = progress_.epoch_count = 0;
     progress_.evaluated_step = at;
     if (e.accuracy > progress_.best) {
@@ -274,7 +270,7 @@ class TrainRun {
     s["test_accuracy"] = final_.accuracy;
     s["best_test_accuracy"] = std::max(progress_.best, final_.accuracy);
     s["test_loss"] = final_.loss;
-    s["train_loss"] = last_train_loss_ ? Json(*last_train_loss_) : Json();
+    s["train_loss"] = progress_.train_loss ? Json(*progress_.train_loss) : Json();
     s["epochs"] = static_cast<double>(progress_.step) / static_cast<double>(trainer_.steps_per_epoch());
     s["steps"] = progress_.step;
     s["seconds"] = seconds;
@@ -302,7 +298,6 @@ class TrainRun {
   CsvLog results_, steps_;
   Progress progress_;
   EvalResult final_;
-  std::optional<double> last_train_loss_;
   Clock::time_point began_{};
   bool started_ = false;
 };
@@ -325,6 +320,18 @@ Json flags_json(const Options& o) {
   j["max-steps"] = o.max_steps, j["eval-every"] = o.eval_every, j["eval-images"] = o.eval_images,
   j["precision"] = o.precision;
   return j;
+}
+
+std::string differing_flags(const Json& then, const Json& now) {
+  std::string text;
+  auto value = [](const Json& j, const std::string& key) { return j.contains(key) ? j.at(key) : Json(); };
+  Json keys = then;
+  keys.update(now);
+  for (auto& [key, unused] : keys.items()) {
+    Json a = value(then, key), b = value(now, key);
+    if (a != b && key != "data-dir") text += fmt::format("; --{} was {}, now {}", key, a.dump(), b.dump());
+  }
+  return text;
 }
 
 int64_t total_steps(const Options& o, int64_t steps_per_epoch) {
@@ -374,7 +381,7 @@ int run_train(const Options& o) {
                    .c_str(),
                stderr);
   if (o.dry_run) {
-    std::puts(flags_json(o).dump(2).c_str());
+    std::puts(flags_json(o).dump(o.json ? -1 : 2).c_str());
     return 0;
   }
   return TrainRun(o, data, s, folder).run();

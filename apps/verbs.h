@@ -26,6 +26,9 @@ int run_env(const Options& options);
 
 // Shared by train and compare.
 Json flags_json(const Options& options);  // resolved flags, as --config reads them
+// "; --lr was 0.1, now 0.2; ..." for a resumed run, or "". The folder of the data may change: its content is
+// compared by fingerprint.
+std::string differing_flags(const Json& then, const Json& now);
 int64_t total_steps(const Options& options, int64_t steps_per_epoch);
 void apply_threads(const Options& options);
 
