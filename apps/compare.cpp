@@ -135,7 +135,9 @@ ArmRun run_arm(const Comparison& c, size_t index, uint64_t seed, const Dataset& 
   }
   if (run.diverged_at >= 0) tick(c.steps - run.diverged_at);
   run.ms_per_step = 1000 * trained / static_cast<double>(std::max<int64_t>(1, trainer.steps_done()));
-  run.test_accuracy = evaluate(trainer.model(), data.test, n, data.classes()).accuracy;
+  EvalResult e = evaluate(trainer.model(), data.test, n, data.classes());
+  if (run.diverged_at < 0 && !std::isfinite(e.loss)) run.diverged_at = c.steps;  // by the last update
+  run.test_accuracy = e.accuracy;
   return run;
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 #include <optional>
 
 #include "apps/checkpoint.h"
@@ -167,8 +168,10 @@ class TrainRun {
   void measure_now(bool whole_epoch) {
     int64_t per_epoch = trainer_.steps_per_epoch(), at = progress_.step;
     bool last = at == total_;
+    refuse_divergence(trainer_.bad_weight());
     EvalResult e = evaluate(trainer_.model(), data_.test, trainer_.setup().loader.normalization,
                             data_.classes(), last ? 0 : options_.eval_images);
+    if (!std::isfinite(e.loss)) refuse_divergence("the test loss" + first_bad_layer_in_test());
     final_ = e;
     double seconds = progress_.seconds + since(began_),
            count = static_cast<double>(std::max<int64_t>(1, progress_.epoch_count));
@@ -196,6 +199,26 @@ class TrainRun {
     }
   }
 
+  // Neither the last nor the best checkpoint may hold a network that is lost.
+  void refuse_divergence(const std::string& what) {
+    if (!what.empty())
+      fail(ErrorKind::diverged, fmt::format("step {}", progress_.step),
+           "{} is not finite after it; try a smaller --lr, batch normalization or --normalize standard",
+           what);
+  }
+
+  std::string first_bad_layer_in_test() {
+    constexpr int64_t kBatch = 250;
+    for (int64_t at = 0; at < data_.test.size(); at += kBatch) {
+      std::vector<int64_t> rows(static_cast<size_t>(std::min(kBatch, data_.test.size() - at)));
+      std::iota(rows.begin(), rows.end(), at);
+      std::string where = trainer_.first_bad_layer(
+          normalized_images(data_.test, rows, trainer_.setup().loader.normalization));
+      if (!where.empty()) return ", " + where + ",";
+    }
+    return "";
+  }
+
   Checkpoint checkpoint() {
     Checkpoint c;
     c.content.tensors = trainer_.state();
@@ -212,6 +235,7 @@ class TrainRun {
   // A checkpoint that cannot be written (a full disk) must not end a long run: the third failure in a row
   // does.
   void save() {
+    refuse_divergence(trainer_.bad_weight());
     try {
       steps_.flush();
       save_checkpoint(folder_ / "weights/last.safetensors", checkpoint(), true);

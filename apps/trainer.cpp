@@ -54,10 +54,13 @@ StepResult Trainer::step() {
   result.loss = loss.item();
   result.count = batch.labels.numel();
   result.correct = count_correct(logits.value(), batch.labels);
-  if (!std::isfinite(result.loss))
+  if (!std::isfinite(result.loss)) {
+    std::string where = first_bad_layer(batch.images);
     fail(ErrorKind::diverged, fmt::format("step {}", step_),
-         "the loss is {}, {}; try a smaller --lr, batch normalization or --normalize standard", result.loss,
-         first_bad_layer(batch));
+         "the loss is {}, {}; try a smaller --lr, batch normalization or --normalize standard",
+         std::fabs(result.loss),  // a NaN may carry a sign
+         where.empty() ? "though every layer's output is finite" : where);
+  }
   loss.backward();
   if (setup_.clip_norm > 0) clip_grad_norm(model_->parameters(), setup_.clip_norm);
   sgd_->set_lr(result.lr);
@@ -67,7 +70,7 @@ StepResult Trainer::step() {
   return result;
 }
 
-std::string Trainer::first_bad_layer(const Batch& batch) {
+std::string Trainer::first_bad_layer(const Tensor& images) {
   std::string found;
   std::vector<std::pair<Module*, size_t>> hooks;
   model_->visit([&](const std::string& path, Module& m) {
@@ -79,10 +82,16 @@ std::string Trainer::first_bad_layer(const Batch& batch) {
   });
   {
     NoGrad off;
-    (*model_)(Variable(batch.images));
+    (*model_)(Variable(images));
   }
   for (auto& [m, id] : hooks) m->remove_forward_hook(id);
-  return found.empty() ? "though every layer's output is finite" : found;
+  return found;
+}
+
+std::string Trainer::bad_weight() const {
+  for (auto& [name, t] : model_->state_dict().items)
+    if ((t.dtype() == DType::float32 || t.dtype() == DType::float64) && !all_finite(t)) return name;
+  return "";
 }
 
 std::map<std::string, Tensor> Trainer::state() const {

@@ -48,13 +48,18 @@ class Trainer {
   SGD& optimizer() { return *sgd_; }
   const TrainSetup& setup() const { return setup_; }
 
+  // A parameter or buffer with a value that is not finite, or "". An update can overflow though its loss did
+  // not.
+  std::string bad_weight() const;
+  // "first in the output of <layer>", the first whose output for these images is not finite, or "".
+  std::string first_bad_layer(const Tensor& images);
+
   // Weights, buffers and momentum by name; `restore` takes them back and throws kind checkpoint when they do
   // not fit.
   std::map<std::string, Tensor> state() const;
   void restore(const SafeTensors& checkpoint, int64_t step);
 
  private:
-  std::string first_bad_layer(const Batch& batch);
   const Dataset& dataset_;
   TrainSetup setup_;
   ModulePtr model_;
