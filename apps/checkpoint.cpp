@@ -27,10 +27,12 @@ void save_checkpoint(const std::string& path, Checkpoint checkpoint, bool keep_p
 Checkpoint load_checkpoint(const std::string& path) {
   Checkpoint c;
   c.content = load_safetensors(path);
+  if (!c.content.metadata.count("sigma"))
+    fail(ErrorKind::checkpoint, path, "the file has no sigma metadata: it is not a checkpoint of sigma");
+  if (!c.content.metadata.count("sha256"))
+    fail(ErrorKind::checkpoint, path, "the content was altered: its sha256 is missing from the metadata");
   verify_digest(c.content, path);
   auto it = c.content.metadata.find("sigma");
-  if (it == c.content.metadata.end())
-    fail(ErrorKind::checkpoint, path, "the file has no sigma metadata: it is not a checkpoint of sigma");
   c.meta = Json::parse(it->second, nullptr, false);
   if (c.meta.is_discarded() || !c.meta.is_object())
     fail(ErrorKind::checkpoint, path, "the sigma metadata is not valid JSON");

@@ -59,7 +59,9 @@ struct Comparison {
   std::vector<const ArmRun*> of(size_t arm) const;
 };
 
-std::string table_text(const Comparison& c);  // for the terminal
+Json summary_json(const Comparison& c);             // summary.json of cli.md
+std::string measurements_csv(const Comparison& c);  // a row each measurement
+std::string table_text(const Comparison& c);        // for the terminal
 std::string report_html(const Comparison& c);
 // The pictures of the report, also as files.
 std::string curves_picture(const Comparison& c, bool svg);

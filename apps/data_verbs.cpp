@@ -88,7 +88,7 @@ int preview(const Options& o, const std::string& name) {
                       zoom);
   }
   write_file_atomic(target, canvas->finish());
-  std::puts(fmt::format("{}", target).c_str());
+  std::puts(o.json ? Json{{"preview", target}}.dump().c_str() : target.c_str());
   return 0;
 }
 
@@ -110,7 +110,10 @@ int run_data(const Options& o, const std::string& action, const std::string& nam
                               static_cast<double>(total) / 1e6));
       },
       timeout);
-  std::puts(fmt::format("{} is in {}", e.name, (fs::path(folder_of(o)) / e.folder).string()).c_str());
+  std::string folder = (fs::path(folder_of(o)) / e.folder).string();
+  std::puts((o.json ? Json{{"data", e.name}, {"folder", folder}}.dump()
+                    : fmt::format("{} is in {}", e.name, folder))
+                .c_str());
   return 0;
 }
 

@@ -32,6 +32,12 @@ int run_eval(const Options& o) {
   if (data.classes() != m.input.classes)
     fail(ErrorKind::usage, "--data", "{} has {} classes, the checkpoint expects {}", name, data.classes(),
          m.input.classes);
+  if (data.class_names != m.class_names) {
+    std::string names = fmt::format("the classes are {}, the checkpoint was trained on {}",
+                                    fmt::join(data.class_names, ", "), fmt::join(m.class_names, ", "));
+    if (name.rfind("folder:", 0) == 0) fail(ErrorKind::usage, "--data", "{}", names);
+    std::fputs(fmt::format("warning: {}\n", names).c_str(), stderr);
+  }
   EvalResult e = evaluate(*m.model, data.test, m.normalization, data.classes());
   if (!o.quiet) {
     std::puts(fmt::format("{} on {}: accuracy {:.2f}%, loss {:.4f}, {} images; normalize {}", m.name, name,

@@ -92,10 +92,8 @@ void add_flags(CLI::App& verb, Options& o, unsigned groups) {
         "whose input and output the report shows (default: the last batch norm)");
   }
   if (groups & kThreads) add("--threads", o.threads, "worker threads (default: the processors available)");
-  if (groups & kResume) {
-    flag("--resume", o.resume, "go on with the run in --out, or the latest run");
-    add("--save-every", o.save_every, "steps between checkpoints (default: an epoch)");
-  }
+  if (groups & kResume) flag("--resume", o.resume, "go on with the run in --out, or the latest run");
+  if (groups & kSave) add("--save-every", o.save_every, "steps between checkpoints (default: an epoch)");
   if (groups & kRun) {
     add("--out", o.out, "run folder (default: runs/<verb>[-N])");
     flag("--overwrite", o.overwrite, "replace a run that is in --out");
@@ -149,6 +147,7 @@ void check(const Options& o) {
   if (o.precision != "f32") bad("--precision", fmt::format("expected f32, got \"{}\"", o.precision));
   if (o.crop_padding != "reflect" && o.crop_padding != "zero")
     bad("--crop-padding", fmt::format("expected reflect or zero, got \"{}\"", o.crop_padding));
+  if (o.warmup > 0 && o.schedule == "one-cycle") bad("--warmup", "one-cycle has a warm-up of its own");
   if (o.resume && o.overwrite) bad("--resume", "cannot be combined with --overwrite");
   parse_schedule(o.schedule);
   parse_augmentation(o.augment);

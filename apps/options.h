@@ -40,10 +40,11 @@ enum FlagGroup : unsigned {
   kModel = 2,     // --model --batch-norm
   kTraining = 4,  // --epochs ... --augment
   kRun = 8,       // --out --overwrite --dry-run --quiet --json --config
-  kResume = 16,   // --resume --save-every
+  kResume = 16,   // --resume
   kLists = 32,    // compare: --seeds and lists
   kThreads = 64,
   kNormalize = 128,
+  kSave = 256,  // --save-every
 };
 void add_flags(CLI::App& verb, Options& options, unsigned groups);
 

@@ -291,8 +291,8 @@ h2{margin-top:2.2rem}
       curves_picture(c, true);
   page +=
       "<h2>Steps and seconds to an accuracy</h2>\n<p>Medians over the seeds; \"never\" where most runs did "
-      "not get there. Seconds are of training alone, "
-      "on one thread.</p>\n<table><tr><th>arm</th><th>test accuracy</th><th>range</th>";
+      "not get there. Seconds are of training alone.</p>"
+      "\n<table><tr><th>arm</th><th>test accuracy</th><th>range</th>";
   for (double t : kThresholds) page += fmt::format("<th>steps to {:.0f}%</th>", 100 * t);
   for (double t : kThresholds) page += fmt::format("<th>s to {:.0f}%</th>", 100 * t);
   page += "<th>ms a step</th><th>diverged</th></tr>\n";

@@ -90,6 +90,8 @@ RunFolder::RunFolder(fs::path path, const Options& o, uint64_t bytes_needed) : p
     fail(ErrorKind::io, path_.string(), "the folder cannot be written: {}", std::strerror(errno));
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0)
     fail(ErrorKind::usage, path_.string(), "another process is running in this folder");
+  if (!o.resume && !o.overwrite && is_run(path_))  // since locate() looked
+    fail(ErrorKind::usage, path_.string(), "another run has taken this folder meanwhile; start again");
   struct statvfs space {};
   if (::statvfs(path_.c_str(), &space) == 0) {
     uint64_t available = static_cast<uint64_t>(space.f_bavail) * space.f_frsize;
@@ -154,15 +156,20 @@ CsvLog::CsvLog(const std::string& path, const std::vector<std::string>& header, 
 void CsvLog::row(const std::vector<std::string>& cells) {
   rows_.push_back(cells);
   pending_ += fmt::format("{}\n", fmt::join(cells, ","));
-  if (pending_.size() > 8192) flush();
 }
 
 void CsvLog::flush() {
   if (pending_.empty()) return;
+  std::error_code error;
+  auto good = fs::file_size(path_, error);
   std::ofstream file(path_, std::ios::app);
   file << pending_;
   file.close();
-  if (!file) fail(ErrorKind::io, path_, "cannot append: {}", std::strerror(errno));
+  if (!file) {
+    std::string why = std::strerror(errno);
+    if (!error) fs::resize_file(path_, good, error);  // no torn row; the rows stay pending
+    fail(ErrorKind::io, path_, "cannot append: {}", why);
+  }
   pending_.clear();
 }
 

@@ -35,7 +35,8 @@ struct Parser {
       return v;
     };
     constexpr unsigned kTrainLike = kData | kModel | kNormalize | kTraining | kRun | kResume | kThreads;
-    add("train", "train one network", kTrainLike);
+
+    add("train", "train one network", kTrainLike | kSave);
     add("compare", "batch norm on and off x input normalization, over seeds, with a report",
         kTrainLike | kLists);
     CLI::App* eval = add("eval", "accuracy, loss and confusion matrix of a checkpoint", kData | kThreads);
@@ -178,6 +179,7 @@ void parse(Parser& parser, std::vector<std::string> arguments) {
 int dispatch(const Parser& p) {
   const Invocation& c = p.call;
   std::string verb = p.app.get_subcommands()[0]->get_name();
+  if (verb == "train" || verb == "compare" || verb == "eval") install_signal_handlers();
   if (verb == "train") return run_train(c.options);
   if (verb == "compare") return run_compare(c.options);
   if (verb == "eval") return run_eval(c.options);
@@ -197,6 +199,8 @@ int run(int argc, char** argv) {
     const Options& o = first->call.options;
     std::string config = o.config, verb = arguments[0];
     if (o.resume && o.overwrite) fail(ErrorKind::usage, "--resume", "cannot be combined with --overwrite");
+    if (o.resume && !config.empty())
+      fail(ErrorKind::usage, "--resume", "cannot be combined with --config: the run's own flags hold");
     if (o.resume)
       config =
           (RunFolder::locate(o, verb) / "config.json").string();  // the run's own flags; those given override
@@ -218,7 +222,7 @@ int run(int argc, char** argv) {
 }  // namespace sigma::app
 
 int main(int argc, char** argv) {
-  sigma::app::install_signal_handlers();
+  sigma::app::ignore_pipe_signals();
   try {
     return sigma::app::run(argc, argv);
   } catch (const sigma::Error& e) {

@@ -21,8 +21,11 @@ void install_signal_handlers() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
-  signal(SIGPIPE, SIG_IGN);  // a closed pipe is a write error, not the end
-  signal(SIGXFSZ, SIG_IGN);  // likewise a file-size limit
+}
+
+void ignore_pipe_signals() {
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
 }
 
 int stop_signal() { return asked; }

@@ -185,7 +185,7 @@ class TrainRun {
                   fmt::format("{:.6g}", trainer_.setup().schedule.at(at - 1)), fmt::format("{:.2f}", seconds),
                   fmt::format("{:.0f}", static_cast<double>(seen_) / std::max(1e-9, since(began_))),
                   fmt::format("{:.1f}", wait)});
-    results_.flush();
+    tolerate("row of results.csv", [&] { results_.flush(); });
     line_.finish(
         fmt::format("epoch {:.3g} step {} train loss {:.4f} acc {:.2f}% | test loss {:.4f} acc {:.2f}% | {}",
                     static_cast<double>(at) / static_cast<double>(per_epoch), at, train_loss,
@@ -195,7 +195,8 @@ class TrainRun {
     progress_.evaluated_step = at;
     if (e.accuracy > progress_.best) {
       progress_.best = e.accuracy;
-      save_checkpoint(folder_ / "weights/best.safetensors", checkpoint(), false);
+      tolerate("best checkpoint",
+               [&] { save_checkpoint(folder_ / "weights/best.safetensors", checkpoint(), false); });
     }
   }
 
@@ -232,22 +233,27 @@ class TrainRun {
     return c;
   }
 
-  // A checkpoint that cannot be written (a full disk) must not end a long run: the third failure in a row
-  // does.
+  // A disk that is full for a while must not end a long run: the third failure in a row does.
+  template <class Fn>
+  void tolerate(const char* what, Fn write) {
+    try {
+      write();
+      failures_ = 0;
+    } catch (const Error& e) {
+      bool must = progress_.step == 0 || progress_.step >= total_ || stop_signal();
+      if (e.kind() != ErrorKind::io || ++failures_ >= 3 || must) throw;
+      std::fputs(fmt::format("warning: no {} at step {}: {}\n", what, progress_.step, e.what()).c_str(),
+                 stderr);
+    }
+  }
+
   void save() {
     refuse_divergence(trainer_.bad_weight());
-    try {
+    tolerate("checkpoint", [&] {
       steps_.flush();
       save_checkpoint(folder_ / "weights/last.safetensors", checkpoint(), true);
       saved_step_ = progress_.step;
-      failures_ = 0;
-    } catch (const Error& e) {
-      if (e.kind() != ErrorKind::io || ++failures_ >= 3 || progress_.step == 0 || progress_.step >= total_ ||
-          stop_signal())
-        throw;
-      std::fputs(fmt::format("warning: no checkpoint at step {}: {}\n", progress_.step, e.what()).c_str(),
-                 stderr);
-    }
+    });
   }
 
   void write_tables() {
@@ -327,44 +333,6 @@ class TrainRun {
 };
 
 }  // namespace
-
-Json flags_json(const Options& o) {
-  Json j;
-  j["data"] = o.data;
-  if (!o.data_dir.empty()) j["data-dir"] = o.data_dir;
-  j["limit-train"] = o.limit_train, j["limit-test"] = o.limit_test;
-  j["model"] = o.model, j["batch-norm"] = o.batch_norm, j["normalize"] = o.normalize;
-  j["mean"] = o.mean, j["std"] = o.std;
-  j["epochs"] = o.epochs, j["batch-size"] = o.batch_size, j["lr"] = o.lr, j["momentum"] = o.momentum,
-  j["nesterov"] = o.nesterov;
-  j["weight-decay"] = o.weight_decay, j["schedule"] = o.schedule, j["warmup"] = o.warmup,
-  j["clip-norm"] = o.clip_norm;
-  j["label-smoothing"] = o.label_smoothing, j["augment"] = o.augment, j["crop-padding"] = o.crop_padding,
-  j["seed"] = o.seed;
-  j["max-steps"] = o.max_steps, j["eval-every"] = o.eval_every, j["eval-images"] = o.eval_images,
-  j["precision"] = o.precision;
-  return j;
-}
-
-std::string differing_flags(const Json& then, const Json& now) {
-  std::string text;
-  auto value = [](const Json& j, const std::string& key) { return j.contains(key) ? j.at(key) : Json(); };
-  Json keys = then;
-  keys.update(now);
-  for (auto& [key, unused] : keys.items()) {
-    Json a = value(then, key), b = value(now, key);
-    if (a != b && key != "data-dir") text += fmt::format("; --{} was {}, now {}", key, a.dump(), b.dump());
-  }
-  return text;
-}
-
-int64_t total_steps(const Options& o, int64_t steps_per_epoch) {
-  if (o.epochs < 0) return o.max_steps > 0 ? o.max_steps : 5 * steps_per_epoch;
-  int64_t total = checked_mul(o.epochs, steps_per_epoch);
-  return o.max_steps > 0 ? std::min(total, o.max_steps) : total;
-}
-
-void apply_threads(const Options& o) { set_num_threads(o.threads > 0 ? o.threads : available_processors()); }
 
 int run_train(const Options& o) {
   check(o);

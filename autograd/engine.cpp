@@ -232,7 +232,15 @@ Variable variable_from_edge(const Tensor& value, const Edge& edge) {
   return v;
 }
 
-Variable Node::input(size_t i, const Tensor& value) const { return variable_from_edge(value, inputs[i]); }
+Variable Node::input(size_t i, const Tensor& value) const {
+  // A plain backward pass computes with the saved value, whatever the leaf holds by now.
+  const Edge& edge = inputs[i];
+  if (!grad_enabled()) return Variable(value);
+  if (!edge.leaf || edge.leaf->value.shares_storage(value)) return variable_from_edge(value, edge);
+  // Saved in another layout than the leaf's: a node that passes the gradient on.
+  return record("saved", value, {variable_from_edge(edge.leaf->value, edge)},
+                [](const Variables& g, const Node&) -> Variables { return {g[0]}; });
+}
 
 bool will_record(const Variables& inputs) {
   if (!grad_mode) return false;

@@ -64,12 +64,13 @@ void give_back(std::byte* block, size_t size) {
   Pool& p = pool();
   std::lock_guard lock(p.mutex);
   p.stats.in_use -= size;
-  if (kCache) {
-    p.free_blocks[size].push_back(block);
-    p.stats.cached += size;
-  } else {
-    std::free(block);
-  }
+  if (kCache) try {
+      p.free_blocks[size].push_back(block);
+      p.stats.cached += size;
+      return;
+    } catch (const std::bad_alloc&) {  // a destructor calls: the block goes back to the system instead
+    }
+  std::free(block);
 }
 
 }  // namespace

@@ -23,8 +23,9 @@ std::vector<std::string> names_in(const fs::path& folder, bool folders) {
   for (auto it = fs::directory_iterator(folder, error); !error && it != fs::directory_iterator();
        it.increment(error)) {
     std::string name = it->path().filename().string();
+    std::error_code entry_error;  // a link that leads nowhere, or in a circle, is no folder
     if (name.empty() || name[0] == '.') continue;
-    if (folders ? it->is_directory() : is_image(it->path())) names.push_back(name);
+    if (folders ? fs::is_directory(it->path(), entry_error) : is_image(it->path())) names.push_back(name);
   }
   if (error) fail(ErrorKind::io, folder.string(), "cannot list the folder: {}", error.message());
   std::sort(names.begin(), names.end());

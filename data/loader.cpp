@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/parallel.h"
+
 namespace sigma {
 
 Loader::Loader(const Split& split, LoaderOptions options, int64_t first_step)
@@ -74,6 +76,7 @@ Batch Loader::make(int64_t step) {
 }
 
 void Loader::work() {
+  SerialScope serial;  // the pool belongs to the training step
   while (true) {
     int64_t step;
     {

@@ -211,7 +211,7 @@ Variable batch_norm(const Variable& x, const BatchNormArguments& a) {
         double m = a.momentum, unbiased = static_cast<double>(in.rows) / static_cast<double>(in.rows - 1);
         auto track = [&](Variable buffer, const double* value, double factor) {
           if (!buffer.defined()) return;
-          T* p = buffer.mutable_value().data<T>() ? buffer.mutable_value().mutable_data<T>() : nullptr;
+          T* p = buffer.mutable_value().mutable_data<T>();
           for (int64_t c = 0; c < channels; ++c)
             p[c] = static_cast<T>((1 - m) * static_cast<double>(p[c]) + m * value[c] * factor);
         };
@@ -330,7 +330,8 @@ void update_bn(Module& model, const std::function<Variable()>& next) {
   std::vector<std::pair<Module*, bool>> modes;
   model.visit([&](const std::string&, Module& m) {
     modes.emplace_back(&m, m.is_training());
-    if (auto* bn = dynamic_cast<BatchNorm*>(&m); bn && bn->running_mean.defined())
+    if (auto* bn = dynamic_cast<BatchNorm*>(&m);
+        bn && bn->running_mean.defined() && bn->options().track_running_stats)
       layers.push_back({bn, bn->options().momentum});
   });
   for (Saved& s : layers) {

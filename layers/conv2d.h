@@ -25,6 +25,14 @@ struct Conv2dOptions {
 // Sizes of a convolution; throws when the input does not fit.
 inline kernels::ConvSize conv2d_size(const Shape& x, const Shape& w, const Conv2dOptions& o) {
   SIGMA_CHECK(x.rank() == 4, "conv2d", "expected input (N, C, H, W), got {}", x.str());
+  SIGMA_CHECK(w.rank() == 4, "conv2d", "expected weights (C_out, C_in / groups, KH, KW), got {}", w.str());
+  SIGMA_CHECK(o.stride.h > 0 && o.stride.w > 0 && o.dilation.h > 0 && o.dilation.w > 0, "conv2d",
+              "expected stride and dilation of at least 1, got {} and {}", o.stride.str(), o.dilation.str());
+  SIGMA_CHECK(o.padding.h >= 0 && o.padding.w >= 0, "conv2d", "expected padding of at least 0, got {}",
+              o.padding.str());
+  SIGMA_CHECK(w[2] > 0 && w[3] > 0, "conv2d", "expected a kernel of at least 1, got weights {}", w.str());
+  SIGMA_CHECK(o.groups > 0 && w[0] % o.groups == 0, "conv2d",
+              "expected groups that divide {} channels, got {}", w[0], o.groups);
   SIGMA_CHECK(x[1] == w[1] * o.groups, "conv2d", "expected {} channels, got input {}", w[1] * o.groups,
               x.str());
   auto out = [&](int64_t size, int64_t pad, int64_t dilation, int64_t kernel, int64_t stride) {
@@ -47,6 +55,10 @@ inline kernels::ConvSize conv2d_size(const Shape& x, const Shape& w, const Conv2
 inline Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                        const Conv2dOptions& options) {
   kernels::ConvSize s = conv2d_size(x.shape(), weight.shape(), options);
+  if (bias.defined())
+    SIGMA_CHECK(bias.numel() == s.c_out && bias.dtype() == weight.dtype(), "conv2d",
+                "expected a bias of {} {} elements, got {} {}", s.c_out, name_of(weight.dtype()),
+                bias.numel(), name_of(bias.dtype()));
   SIGMA_CHECK(x.dtype() == weight.dtype(), "conv2d", "expected {} input, got {}", name_of(weight.dtype()),
               name_of(x.dtype()));
   Tensor input = x.value().to(Layout::channels_last), w = weight.value().to(Layout::channels_last);

@@ -16,6 +16,10 @@ inline Variable linear(const Variable& x, const Variable& weight, const Variable
               "expected {} features, got input {}", weight.dim(1), x.shape().str());
   SIGMA_CHECK(x.dtype() == weight.dtype(), "linear", "expected {} input, got {}", name_of(weight.dtype()),
               name_of(x.dtype()));
+  if (bias.defined())
+    SIGMA_CHECK(bias.numel() == weight.dim(0) && bias.dtype() == weight.dtype(), "linear",
+                "expected a bias of {} {} elements, got {} {}", weight.dim(0), name_of(weight.dtype()),
+                bias.numel(), name_of(bias.dtype()));
   int64_t in = weight.dim(1), out = weight.dim(0), rows = in ? x.numel() / in : 0;
   Shape shape = x.shape();
   shape[-1] = out;

@@ -4,8 +4,6 @@
 // Sutskever et al. 2013 for Nesterov's form.
 #pragma once
 
-#include <map>
-#include <string>
 #include <vector>
 
 #include "autograd/variable.h"
