@@ -25,7 +25,7 @@ int run_eval(const Options& o) {
   SavedModel m = load(o);
   apply_threads(o);
   std::string name = o.data.empty() ? m.data : o.data;
-  Dataset data = load_dataset(name, {o.data_dir, o.limit_train, o.limit_test});
+  Dataset data = load_dataset(name, {o.data_dir, 1, o.limit_test});  // no training images are needed
   if (data.channels() != m.input.channels || data.height() != m.input.height || data.width() != m.input.width)
     fail(ErrorKind::usage, "--data", "{} has images of {}x{}x{}, the checkpoint expects {}", name,
          data.channels(), data.height(), data.width(), m.input.str());

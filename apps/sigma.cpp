@@ -152,6 +152,14 @@ struct Parser {
 // Parses and rewrites CLI11's complaints into one sentence.
 void parse(Parser& parser, std::vector<std::string> arguments) {
   if (!arguments.empty()) parser.defaults_for(arguments[0]);
+  if (!arguments.empty() && arguments[0][0] != '-') {
+    std::vector<std::string> verbs;
+    for (const CLI::App* v : parser.app.get_subcommands({})) verbs.push_back(v->get_name());
+    std::string near = nearest(arguments[0], verbs);
+    if (std::find(verbs.begin(), verbs.end(), arguments[0]) == verbs.end())
+      fail(ErrorKind::usage, "sigma", "unknown verb \"{}\", expected one of {}{}", arguments[0],
+           fmt::join(verbs, ", "), near.empty() ? "" : fmt::format("; did you mean {}?", near));
+  }
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {
     parser.app.parse(reversed);

@@ -171,7 +171,7 @@ class TrainRun {
     refuse_divergence(trainer_.bad_weight());
     EvalResult e = evaluate(trainer_.model(), data_.test, trainer_.setup().loader.normalization,
                             data_.classes(), last ? 0 : options_.eval_images);
-    if (!std::isfinite(e.loss)) refuse_divergence("the test loss" + first_bad_layer_in_test());
+    if (!std::isfinite(e.loss)) refuse_divergence("the test loss", first_bad_layer_in_test());
     final_ = e;
     double seconds = progress_.seconds + since(began_),
            count = static_cast<double>(std::max<int64_t>(1, progress_.epoch_count));
@@ -201,11 +201,11 @@ class TrainRun {
   }
 
   // Neither the last nor the best checkpoint may hold a network that is lost.
-  void refuse_divergence(const std::string& what) {
+  void refuse_divergence(const std::string& what, const std::string& where = "") {
     if (!what.empty())
       fail(ErrorKind::diverged, fmt::format("step {}", progress_.step),
-           "{} is not finite after it; try a smaller --lr, batch normalization or --normalize standard",
-           what);
+           "after it {} is not finite{}; try a smaller --lr, batch normalization or --normalize standard",
+           what, where);
   }
 
   std::string first_bad_layer_in_test() {
@@ -215,7 +215,7 @@ class TrainRun {
       std::iota(rows.begin(), rows.end(), at);
       std::string where = trainer_.first_bad_layer(
           normalized_images(data_.test, rows, trainer_.setup().loader.normalization));
-      if (!where.empty()) return ", " + where + ",";
+      if (!where.empty()) return ", " + where;
     }
     return "";
   }
