@@ -213,6 +213,7 @@ std::string command_line(const Comparison& c) {
       text += fmt::format(" --{} {}", key, value.is_string() ? value.get<std::string>() : value.dump());
     }
   }
+  if (!c.options.histogram_layer.empty()) text += " --histogram-layer " + c.options.histogram_layer;
   return text + fmt::format(" --seeds {}", c.options.seeds);
 }
 

@@ -123,6 +123,13 @@ void RunFolder::write_json(const std::string& name, const Json& json) const {
   write(name, json.dump(2) + "\n");
 }
 
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
+  std::string cell = "\"";
+  for (char c : text) cell += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return cell + "\"";
+}
+
 CsvLog::CsvLog(const std::string& path, const std::vector<std::string>& header, size_t step_column,
                int64_t last_step)
     : path_(path) {

@@ -33,6 +33,9 @@ class RunFolder {
   int lock_ = -1;
 };
 
+// A text as a cell of a CSV table: in quotes where it holds a comma, a quote or a new line (RFC 4180).
+std::string csv_cell(const std::string& text);
+
 // A table on disk. Rows are appended whole; after a resume those beyond the checkpoint are dropped.
 class CsvLog {
  public:

@@ -289,9 +289,11 @@ class TrainRun {
       final_ = evaluate(trainer_.model(), data_.test, trainer_.setup().loader.normalization, data_.classes());
     save();
     write_tables();
-    std::string table = "true\\predicted," + fmt::format("{}\n", fmt::join(data_.class_names, ","));
+    std::vector<std::string> names;  // folder names may be anything
+    for (const std::string& name : data_.class_names) names.push_back(csv_cell(name));
+    std::string table = "true\\predicted," + fmt::format("{}\n", fmt::join(names, ","));
     for (size_t i = 0; i < final_.confusion.size(); ++i)
-      table += fmt::format("{},{}\n", data_.class_names[i], fmt::join(final_.confusion[i], ","));
+      table += fmt::format("{},{}\n", names[i], fmt::join(final_.confusion[i], ","));
     folder_.write("confusion.csv", table);
     folder_.write("confusion.png", to_png(Matrix{"Test images by class", "predicted", "true",
                                                  data_.class_names, final_.confusion}));
