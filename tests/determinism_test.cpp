@@ -34,8 +34,7 @@ Arguments few_steps(const char* model, const char* data, const char* steps) {
 TEST_CASE("training gives the same bits with one, two and three threads", "[determinism]") {
   const Arguments cases[] = {few_steps("mlp", "synth-digits", "4"), few_steps("cnn", "synth-digits", "3"),
                              few_steps("lenet5", "synth-digits", "6") + Arguments{"--batch-norm", "off"},
-                             few_steps("resnet20", "synth-objects", "2"),
-                             few_steps("vgg", "synth-objects", "1") + Arguments{"--batch-size", "8"}};
+                             few_steps("resnet20", "synth-objects", "2") + Arguments{"--batch-size", "10"}};
   for (const Arguments& flags : cases) {
     INFO(flags[1]);
     std::string one = trained(flags, "1");
@@ -90,7 +89,7 @@ TEST_CASE("a comparison gives the same numbers with one and two threads", "[dete
                              "--seeds",
                              "2",
                              "--normalize",
-                             "unit,standard",
+                             "standard",
                              "--quiet",
                              "--threads",
                              threads,
@@ -110,7 +109,7 @@ TEST_CASE("a comparison gives the same numbers with one and two threads", "[dete
     }
   }
   CHECK(tables[0] == tables[1]);
-  CHECK(count_of(tables[0], "\"batch_norm\":") == 4);
+  CHECK(count_of(tables[0], "\"batch_norm\":") == 2);
 }
 
 TEST_CASE("the arms with and without batch norm start from the same weights", "[determinism][compare]") {

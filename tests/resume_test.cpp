@@ -134,7 +134,7 @@ TEST_CASE("a run that was asked to stop resumes to the same bits", "[resume]") {
 TEST_CASE("a run killed at any time resumes to the same bits", "[resume]") {
   auto whole = reference().time;
   TemporaryFolder folder;
-  constexpr int kKills = 26;
+  constexpr int kKills = 25;
   int killed = 0;
   for (int i = 0; i < kKills; ++i) {
     fs::path run = folder / std::to_string(i);
@@ -185,7 +185,7 @@ TEST_CASE("a run killed before any of its writes resumes to the same bits", "[re
   // fsync stands for the writes before it; the links and renames are where one file takes another's place.
   int points = 0;
   for (auto [call, stride] :
-       {std::pair<const char*, int>{"rename", 1}, {"link", 1}, {"unlink", 1}, {"fsync", 5}})
+       {std::pair<const char*, int>{"rename", 1}, {"link", 1}, {"unlink", 1}, {"fsync", 8}})
     for (int k = 1; k < 100; k += stride) {
       fs::path run = folder / (std::string(call) + std::to_string(k));
       INFO(call << " " << k);
@@ -204,7 +204,7 @@ TEST_CASE("a run killed before any of its writes resumes to the same bits", "[re
       CHECK(result_of(run) == expected);
       CHECK(tidy(run));
     }
-  CHECK(points >= 20);
+  CHECK(points >= 15);
 }
 
 TEST_CASE("a damaged checkpoint is refused by name, and the one before it takes its place", "[resume]") {
@@ -235,6 +235,8 @@ TEST_CASE("a damaged checkpoint is refused by name, and the one before it takes 
       CHECK(contains(r.err, "warning: " + last.string()));
       CHECK(contains(r.err, "last-previous.safetensors"));
       check_result(run);
+      // The damaged file has not become the previous one.
+      CHECK_NOTHROW(app::load_checkpoint((run / "weights/last-previous.safetensors").string()));
     }
     overwrite(last, damages[i]);
     overwrite(run / "weights/last-previous.safetensors", damages[i]);
