@@ -112,8 +112,7 @@ ArmRun run_arm(const Comparison& c, size_t index, uint64_t seed, const Dataset& 
     run.step.push_back(step);
     run.seconds.push_back(trained);
     run.loss.push_back(loss_count ? loss_sum / static_cast<double>(loss_count) : std::nan(""));
-    run.accuracy.push_back(
-        evaluate(trainer.model(), data.test, n, data.classes(), c.options.eval_images).accuracy);
+    run.accuracy.push_back(evaluate(trainer.model(), data.test, n, data.classes(), c.eval_images).accuracy);
     loss_sum = 0, loss_count = 0;
   };
   measure(0, false);
@@ -166,11 +165,11 @@ int run_compare(const Options& o) {
   c.steps =
       default_length ? kDefaultSteps : total_steps(o, Loader(data.train, base.loader).steps_per_epoch());
   c.eval_every = o.eval_every > 0 ? o.eval_every : std::clamp<int64_t>(c.steps / 30, 1, 100);
+  c.eval_images = o.eval_images;
   if (o.eval_images < 0) {  // a training step costs about three forward passes
     int64_t evals = std::max<int64_t>(1, c.steps / c.eval_every),
             images = 3 * c.steps * base.loader.batch_size / evals;
-    c.options.eval_images =
-        std::clamp<int64_t>(images, std::min<int64_t>(1000, data.test.size()), data.test.size());
+    c.eval_images = std::clamp<int64_t>(images, std::min<int64_t>(1000, data.test.size()), data.test.size());
   }
   auto lrs = split_list("--lr", o.lr);
   std::vector<TrainSetup> setups;

@@ -49,7 +49,7 @@ struct ArmRun {
 struct Comparison {
   Options options;
   std::string model, data;
-  int64_t steps = 0, eval_every = 0, parameters = 0;
+  int64_t steps = 0, eval_every = 0, eval_images = 0, parameters = 0;
   std::string histogram_layer;  // path of the batch norm
   std::vector<Arm> arms;
   std::vector<ArmRun> runs;  // ordered by arm, then seed

@@ -188,7 +188,7 @@ TEST_CASE("runs are numbered, and never overwritten unless asked", "[cli]") {
   CHECK(contains(r.err, "photos/holiday.jpg/run"));
 }
 
-TEST_CASE("--dry-run checks everything and creates nothing", "[cli]") {
+TEST_CASE("a dry run checks everything and creates nothing", "[cli]") {
   TemporaryFolder folder;
   for (const char* verb : {"train", "compare"}) {
     RunResult r =

@@ -279,7 +279,7 @@ TEST_CASE("usage errors name the flag and its nearest known one", "[cli]") {
       {{"summary", "--model", "alexnet"}, "alexnet"},
       {{"fly"}, "unknown verb \"fly\""},
       {{"trian"}, "did you mean train?"},
-      {{}, "subcommand"}};
+      {{}, "expected one of train, compare"}};
   TemporaryFolder folder;
   for (auto& [arguments, message] : cases) {
     RunResult r = run_sigma_in(folder.path(), arguments);

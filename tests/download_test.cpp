@@ -296,7 +296,7 @@ TEST_CASE("sigma data list, verify and preview", "[download]") {
   put_cifar10(folder / "data/cifar-10-batches-bin");
   RunResult list = data_verb(folder, {"list", "--json"});
   REQUIRE(list.exit_code == 0);
-  auto rows = nlohmann::json::parse(list.out);
+  auto rows = nlohmann::json::parse(list.out).at("data_sets");
   CHECK(rows.size() == 8);
   for (auto& row : rows) {
     std::string name = row.at("name");
