@@ -33,7 +33,12 @@ std::filesystem::path real_data(const std::string& name) {
   const char *dir = std::getenv("SIGMA_DATA_DIR"), *home = std::getenv("HOME");
   std::filesystem::path base =
       dir ? std::filesystem::path(dir) : std::filesystem::path(home ? home : "") / ".cache" / "sigma";
-  return std::filesystem::exists(base / name) ? base : std::filesystem::path();
+  // A folder may hold no more than a download that was broken off.
+  std::error_code none;
+  bool whole = false;
+  for (std::filesystem::directory_iterator it(base / name, none), end; !none && it != end; it.increment(none))
+    whole |= it->path().extension() != ".part" && it->path().filename().string()[0] != '.';
+  return whole ? base : std::filesystem::path();
 }
 
 TemporaryFolder::TemporaryFolder() {
