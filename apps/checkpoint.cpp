@@ -32,8 +32,7 @@ Checkpoint load_checkpoint(const std::string& path) {
   if (!c.content.metadata.count("sha256"))
     fail(ErrorKind::checkpoint, path, "the content was altered: its sha256 is missing from the metadata");
   verify_digest(c.content, path);
-  auto it = c.content.metadata.find("sigma");
-  c.meta = Json::parse(it->second, nullptr, false);
+  c.meta = Json::parse(c.content.metadata.at("sigma"), nullptr, false);
   if (c.meta.is_discarded() || !c.meta.is_object())
     fail(ErrorKind::checkpoint, path, "the sigma metadata is not valid JSON");
   return c;

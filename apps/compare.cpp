@@ -162,8 +162,7 @@ int run_compare(const Options& o) {
   c.options = o;
   c.model = o.model, c.data = o.data;
   bool default_length = o.epochs < 0 && o.max_steps == 0;
-  c.steps =
-      default_length ? kDefaultSteps : total_steps(o, Loader(data.train, base.loader).steps_per_epoch());
+  c.steps = default_length ? kDefaultSteps : total_steps(o, steps_per_epoch(data.train.size(), base.loader));
   c.eval_every = o.eval_every > 0 ? o.eval_every : std::clamp<int64_t>(c.steps / 30, 1, 100);
   c.eval_images = o.eval_images;
   if (o.eval_images < 0) {  // a training step costs about three forward passes

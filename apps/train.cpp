@@ -350,6 +350,7 @@ int run_train(const Options& o) {
   s.input = {data.channels(), data.height(), data.width(), data.classes()};
   s.batch_norm = parse_switch("--batch-norm", o.batch_norm);
   s.loader.batch_size = std::min(o.batch_size, data.train.size());
+  s.loader.min_last_batch = s.batch_norm ? 2 : 1;  // one image has no batch statistics
   s.loader.normalization = normalization_for(o, o.normalize, data);
   s.loader.augmentation = augmentation_for(o);
   s.sgd = {parse_number("--lr", o.lr), o.momentum, 0, o.weight_decay, o.nesterov};
@@ -357,14 +358,7 @@ int run_train(const Options& o) {
   s.clip_norm = o.clip_norm;
   s.seed = o.seed;
   check_fit(s, data.train.size());
-  int64_t per_epoch = Loader(data.train,
-                             [&] {
-                               LoaderOptions l = s.loader;
-                               l.threads = 0;
-                               l.min_last_batch = s.batch_norm ? 2 : 1;
-                               return l;
-                             }())
-                          .steps_per_epoch();
+  int64_t per_epoch = steps_per_epoch(data.train.size(), s.loader);
   s.schedule = {parse_schedule(o.schedule), parse_number("--lr", o.lr), total_steps(o, per_epoch), o.warmup};
   if (!o.quiet)
     std::fputs(fmt::format("{} on {}: {} training and {} test images {}x{}x{}, {} classes; normalize {}; {} "

@@ -37,9 +37,6 @@ Trainer::Trainer(const Dataset& dataset, TrainSetup setup, int64_t first_step)
   model_ = make_model(setup_.model, setup_.input, setup_.batch_norm, setup_.seed);
   sgd_ = std::make_unique<SGD>(model_->parameters(), setup_.sgd);
   setup_.loader.seed = setup_.seed;
-  if (setup_.batch_norm)
-    setup_.loader.min_last_batch =
-        std::max<int64_t>(2, setup_.loader.min_last_batch);  // one image has no statistics
   loader_ = std::make_unique<Loader>(dataset_.train, setup_.loader, first_step);
 }
 

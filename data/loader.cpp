@@ -7,14 +7,18 @@
 
 namespace sigma {
 
+int64_t steps_per_epoch(int64_t images, const LoaderOptions& options) {
+  int64_t batch = std::min(options.batch_size, images), rest = images % batch;
+  return images / batch + (rest >= std::max<int64_t>(1, options.min_last_batch) ? 1 : 0);
+}
+
 Loader::Loader(const Split& split, LoaderOptions options, int64_t first_step)
     : split_(split), options_(std::move(options)), next_step_(first_step), claimed_(first_step) {
   SIGMA_CHECK(split.size() > 0, "loader", "the data set is empty");
   SIGMA_CHECK(options_.batch_size >= 1, "loader", "expected a batch size of at least 1, got {}",
               options_.batch_size);
-  int64_t n = split.size(), b = std::min(options_.batch_size, n), rest = n % b;
-  options_.batch_size = b;
-  steps_per_epoch_ = n / b + (rest >= std::max<int64_t>(1, options_.min_last_batch) ? 1 : 0);
+  steps_per_epoch_ = sigma::steps_per_epoch(split.size(), options_);
+  options_.batch_size = std::min(options_.batch_size, split.size());
   for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { work(); });
 }
 

@@ -31,6 +31,9 @@ struct Batch {
   int64_t step = 0, epoch = 0;
 };
 
+// Batches an epoch of `images` images has. A batch size above `images` counts as all of them.
+int64_t steps_per_epoch(int64_t images, const LoaderOptions& options);
+
 class Loader {
  public:
   // Keeps a reference to `split`. Starts at batch `first_step`.
