@@ -4,6 +4,7 @@
 
 #include "core/kernels/norm.h"
 #include "core/math.h"
+#include "layers/batch_norm_second.h"
 
 namespace sigma {
 namespace {
@@ -11,7 +12,8 @@ namespace {
 // The input as rows x channels with channels innermost.
 struct Rows {
   Tensor data;
-  int64_t rows, channels;
+  int64_t rows = 0, channels = 0;
+  bool defined() const { return data.defined(); }
 };
 
 Rows to_rows(const Tensor& x) {
@@ -34,6 +36,7 @@ Tensor from_rows(const Tensor& t, int rank) { return rank == 3 ? permute(t, {0, 
 template <class T>
 struct Affine {
   std::vector<T> mean, scale, shift;
+  kernels::NormAffine<T> view() const { return {mean.data(), scale.data(), shift.data()}; }
   // scale = gamma * invstd, and the shift takes up what rounding the mean to T lost.
   Affine(const double* mu, const double* invstd, const T* gamma, const T* beta, int64_t channels)
       : mean(static_cast<size_t>(channels)), scale(mean.size()), shift(mean.size()) {
@@ -51,91 +54,79 @@ double inverse_deviation(double var, double eps) { return var + eps == 0 ? 0 : 1
 
 Tensor column(const Tensor& stats, int64_t row, DType dtype) { return slice(stats, 0, row, 1).to(dtype); }
 
-// Second derivative of the training pass; see https://arxiv.org/abs/1502.03167 for the first and PyTorch's
-// batchnorm_double_backward for the formula. Rare, so in plain tensor arithmetic on (rows, channels).
-struct SecondOrder {
-  Tensor g_output, g_input, g_weight;
+// What backward needs beside x.
+struct Saved {
+  Tensor stats;  // mean and inverse deviation, float64 (2, C)
+  bool training = true;
+  bool relu = false;
+  SavedTensor bias;  // for the mask of a ReLU, which is computed again from x,
+  SavedTensor y;     // unless a skip was added before it
 };
-SecondOrder second_order(bool training, const Tensor& dy, const Tensor& x, const Tensor& mean,
-                         const Tensor& s, const Tensor& gamma, const Tensor& ggx, const Tensor& ggw,
-                         const Tensor& ggb) {
-  double m = static_cast<double>(x.dim(0));
-  auto total = [](const Tensor& t) { return sum(t, {0}, true); };
-  Tensor xmu = sub(x, mean);
-  SecondOrder r;
-  if (!training) {
-    r.g_input = mul(mul(ggw, s), dy);
-    r.g_weight = total(mul(mul(ggx, dy), s));
-    r.g_output = add(mul(mul(ggx, s), gamma), add(mul(mul(ggw, xmu), s), ggb));
-    return r;
-  }
-  Tensor s2 = mul(s, s), s3 = mul(s2, s), sum_gg = total(ggx), sum_g = total(dy);
-  Tensor sum_g_xmu = total(mul(dy, xmu)), sum_gg_xmu = total(mul(ggx, xmu));
-  // dx with gamma = 1 of an upstream gradient u: s (u - mean u - xmu s^2 mean(u xmu)).
-  auto first_order = [&](const Tensor& u, const Tensor& sum_u, const Tensor& sum_u_xmu) {
-    return mul(s, sub(sub(u, scale(sum_u, 1 / m)), mul(mul(xmu, s2), scale(sum_u_xmu, 1 / m))));
-  };
-  Tensor inner = add(sub(scale(mul(sum_gg, sum_g), 1 / m), total(mul(dy, ggx))),
-                     scale(mul(s2, mul(sum_g_xmu, sum_gg_xmu)), 3 / m));
-  Tensor t1 = scale(mul(mul(xmu, s3), inner), 1 / m);
-  Tensor t2 = scale(mul(mul(sum_gg_xmu, s3), sub(scale(sum_g, 1 / m), dy)), 1 / m);
-  Tensor t3 = scale(mul(mul(sum_g_xmu, s3), sub(scale(sum_gg, 1 / m), ggx)), 1 / m);
-  r.g_input = add(mul(gamma, add(t1, add(t2, t3))), mul(ggw, first_order(dy, sum_g, sum_g_xmu)));
-  r.g_weight = total(mul(ggx, first_order(dy, sum_g, sum_g_xmu)));
-  r.g_output = add(mul(gamma, first_order(ggx, sum_gg, sum_gg_xmu)), add(mul(ggw, mul(xmu, s)), ggb));
-  return r;
-}
 
-// dx, dweight, dbias as a recorded function of (dy, x, weight), so that it can be differentiated again.
-// `stats` holds the mean and the inverse deviation, float64 (2, C).
+// dx, dweight, dbias (and the gradient of a skip) as a recorded function of (dy, x, weight), so that it can
+// be differentiated again when nothing is fused.
 Variables batch_norm_backward(const Variable& dy, const Variable& x, const Variable& weight,
-                              const Tensor& stats, bool training, bool needs_dx) {
+                              const Saved& saved, const Node& node, bool has_skip) {
+  const Tensor& stats = saved.stats;
+  const bool training = saved.training, needs_dx = node.needs(0);
   Rows in = to_rows(x.value()), g = to_rows(dy.value());
   int64_t channels = in.channels;
-  Tensor dx, dweight = Tensor::zeros({channels}, x.dtype()), dbias = Tensor::zeros({channels}, x.dtype());
+  Tensor dx, dskip, dweight = Tensor::zeros({channels}, x.dtype()),
+                    dbias = Tensor::zeros({channels}, x.dtype());
   dispatch_floating(x.dtype(), "batch_norm", [&](auto zero) {
     using T = decltype(zero);
     const double *mu = stats.data<double>(), *invstd = mu + channels;
-    Affine<T> xhat(mu, invstd, nullptr, nullptr, channels);
-    std::vector<double> scratch(static_cast<size_t>(kernels::norm_scratch_size(in.rows, channels)));
+    const T* gamma = weight.defined() ? weight.value().data<T>() : nullptr;
+    const Tensor &beta = saved.bias.get(node), &y = saved.y.get(node);
+    Affine<T> xhat(mu, invstd, nullptr, nullptr, channels),
+        out(mu, invstd, gamma, beta.defined() ? beta.data<T>() : nullptr, channels);
+    const kernels::NormAffine<T> normalized = xhat.view(), output = out.view();
+    kernels::NormMask<T> mask;
+    if (saved.relu && has_skip)
+      mask.y = y.data<T>();
+    else if (saved.relu)
+      mask.affine = &output;
+    const T* grad = g.data.data<T>();
+    T* masked = nullptr;
+    if (mask.y) {
+      dskip = rows_like(x.value());
+      masked = dskip.mutable_data<T>();
+    }
     std::vector<double> sum_g(static_cast<size_t>(channels)), sum_gx(sum_g);
     if (in.rows > 0)
-      kernels::norm_backward_reduce(g.data.data<T>(), in.data.data<T>(), in.rows, channels, xhat.mean.data(),
-                                    xhat.scale.data(), xhat.shift.data(), scratch.data(), sum_g.data(),
-                                    sum_gx.data());
-    for (int64_t c = 0; c < channels; ++c) {
-      dweight.mutable_data<T>()[c] = static_cast<T>(sum_gx[static_cast<size_t>(c)]);
-      dbias.mutable_data<T>()[c] = static_cast<T>(sum_g[static_cast<size_t>(c)]);
+      kernels::norm_backward_reduce(grad, in.data.data<T>(), in.rows, channels, mu, mask, masked,
+                                    sum_g.data(), sum_gx.data());
+    for (size_t c = 0; c < sum_g.size(); ++c) {
+      sum_gx[c] *= invstd[c];
+      dweight.mutable_data<T>()[c] = static_cast<T>(sum_gx[c]);
+      dbias.mutable_data<T>()[c] = static_cast<T>(sum_g[c]);
     }
+    if (masked) grad = masked, mask.y = nullptr;
     if (!needs_dx) return;
     std::vector<T> a(sum_g.size()), b(a), k(a);
-    const T* gamma = weight.defined() ? weight.value().data<T>() : nullptr;
     for (size_t c = 0; c < a.size(); ++c) {
       double factor = (gamma ? static_cast<double>(gamma[c]) : 1.0) * invstd[c],
-             m = static_cast<double>(in.rows);
+             m = training ? static_cast<double>(in.rows) : INFINITY;  // in eval y is affine in x
       a[c] = static_cast<T>(factor);
       b[c] = static_cast<T>(factor * sum_g[c] / m);
       k[c] = static_cast<T>(factor * sum_gx[c] / m);
     }
     dx = rows_like(x.value());
-    std::vector<T> none(a.size(), T(0));
-    if (training)
-      kernels::norm_backward_apply(g.data.data<T>(), in.data.data<T>(), in.rows, channels, xhat.mean.data(),
-                                   xhat.scale.data(), xhat.shift.data(), a.data(), b.data(), k.data(),
-                                   dx.mutable_data<T>());
-    else  // y is affine in x
-      kernels::norm_apply(g.data.data<T>(), in.rows, channels, none.data(), a.data(), none.data(),
-                          dx.mutable_data<T>());
+    kernels::norm_backward_apply(grad, in.data.data<T>(), in.rows, channels, normalized, mask, a.data(),
+                                 b.data(), k.data(), dx.mutable_data<T>());
     dx = from_rows(dx, x.rank());
   });
   if (!grad_enabled()) {
     Variables out;
-    for (Tensor* t : {&dx, &dweight, &dbias}) out.push_back(t->defined() ? Variable(*t) : Variable());
+    if (has_skip && !dskip.defined()) dskip = dy.value();
+    for (Tensor* t : {&dx, &dweight, &dbias, &dskip}) out.push_back(t->defined() ? Variable(*t) : Variable());
     return out;
   }
+  SIGMA_CHECK(!saved.relu, "relu",
+              "this function can be differentiated once only; its backward pass is not recorded");
   if (!dx.defined()) dx = Tensor::zeros(x.shape(), x.dtype());
   SavedTensor saved_g(dy.value()), saved_x(x.value()), saved_w(weight.defined() ? weight.value() : Tensor());
-  return record_many(
+  Variables result = record_many(
       "batch_norm_backward", {dx, dweight, dbias}, {dy, x, weight},
       once_differentiable([=](const std::vector<Tensor>& gg, const Node& self) -> std::vector<Tensor> {
         const Tensor& input = saved_x.get(self);
@@ -151,9 +142,9 @@ Variables batch_norm_backward(const Variable& dy, const Variable& x, const Varia
         const Tensor& w = saved_w.get(self);
         Shape row{1, rx.channels};
         Tensor gamma = w.defined() ? w.reshape(row) : Tensor::ones(row, d);
-        SecondOrder r =
-            second_order(training, matrix(rg), matrix(rx), column(stats, 0, d), column(stats, 1, d), gamma,
-                         matrix(rgg), gg[1].reshape(row), gg[2].reshape(row));
+        BatchNormSecond r =
+            batch_norm_second(training, matrix(rg), matrix(rx), column(stats, 0, d), column(stats, 1, d),
+                              gamma, matrix(rgg), gg[1].reshape(row), gg[2].reshape(row));
         auto shaped = [&](const Tensor& t) {
           if (input.rank() == 4)
             return permute(t.reshape({input.dim(0), input.dim(2), input.dim(3), input.dim(1)}), {0, 3, 1, 2});
@@ -164,6 +155,8 @@ Variables batch_norm_backward(const Variable& dy, const Variable& x, const Varia
         return {shaped(r.g_output), shaped(r.g_input),
                 w.defined() ? r.g_weight.reshape(w.shape()) : Tensor()};
       }));
+  result.push_back(has_skip ? dy : Variable());
+  return result;
 }
 
 void check_sizes(const BatchNormArguments& a, int64_t channels, DType dtype) {
@@ -198,7 +191,11 @@ Variable batch_norm(const Variable& x, const BatchNormArguments& a) {
   SIGMA_CHECK(!a.training || channels == 0 || shape.numel() / channels != 1, "batch_norm",
               "Expected more than 1 value per channel when training, got input size {}", shape.str());
 
-  Rows in = to_rows(x.value());
+  if (a.skip.defined())
+    SIGMA_CHECK(a.skip.shape() == shape && a.skip.dtype() == x.dtype() && x.rank() != 3, "batch_norm",
+                "expected a skip of shape {}, got {}", shape.str(), a.skip.shape().str());
+
+  Rows in = to_rows(x.value()), skip = a.skip.defined() ? to_rows(a.skip.value()) : Rows{};
   Tensor y = rows_like(x.value()), stats = Tensor::zeros({2, channels}, DType::float64);
   if (in.rows > 0) {
     dispatch_floating(x.dtype(), "batch_norm", [&](auto zero) {
@@ -206,8 +203,12 @@ Variable batch_norm(const Variable& x, const BatchNormArguments& a) {
       double *mean = stats.mutable_data<double>(), *invstd = mean + channels;
       std::vector<double> var(static_cast<size_t>(channels));
       if (a.training) {
-        std::vector<double> scratch(static_cast<size_t>(kernels::norm_scratch_size(in.rows, channels)));
-        kernels::norm_statistics(in.data.data<T>(), in.rows, channels, scratch.data(), mean, var.data());
+        if (a.moments.defined()) {
+          std::copy_n(a.moments.data<double>(), channels, mean);
+          std::copy_n(a.moments.data<double>() + channels, channels, var.data());
+        } else {
+          kernels::norm_statistics(in.data.data<T>(), in.rows, channels, mean, var.data());
+        }
         double m = a.momentum, unbiased = static_cast<double>(in.rows) / static_cast<double>(in.rows - 1);
         auto track = [&](Variable buffer, const double* value, double factor) {
           if (!buffer.defined()) return;
@@ -227,24 +228,30 @@ Variable batch_norm(const Variable& x, const BatchNormArguments& a) {
         invstd[c] = inverse_deviation(var[static_cast<size_t>(c)], a.eps);
       Affine<T> f(mean, invstd, a.weight.defined() ? a.weight.value().data<T>() : nullptr,
                   a.bias.defined() ? a.bias.value().data<T>() : nullptr, channels);
-      kernels::norm_apply(in.data.data<T>(), in.rows, channels, f.mean.data(), f.scale.data(), f.shift.data(),
-                          y.mutable_data<T>());
+      kernels::norm_apply(in.data.data<T>(), in.rows, channels, f.view(),
+                          skip.defined() ? skip.data.data<T>() : nullptr, a.relu, y.mutable_data<T>());
     });
   }
   y = from_rows(y, x.rank());
-  Tensor weight = a.weight.defined() ? a.weight.value() : Tensor();
-  bool training = a.training;
+  const bool has_skip = a.skip.defined();
+  Saved saved{stats, a.training, a.relu, {}, {}};
+  if (a.relu && has_skip) saved.y = SavedTensor(y);
+  if (a.relu && a.bias.defined()) saved.bias = SavedTensor(a.bias.value());
   // 4-D inputs are kept as they were rearranged, so that backward does not rearrange them again.
-  SavedTensor saved_x(x.rank() == 4 ? in.data : x.value()), saved_w(weight);
-  return record("batch_norm", y, {x, a.weight, a.bias},
-                [=](const Variables& g, const Node& self) -> Variables {
-                  Variable input = self.input(0, saved_x.get(self));
-                  const Tensor& w = saved_w.get(self);
-                  Variables d = batch_norm_backward(g[0], input, w.defined() ? self.input(1, w) : Variable(),
-                                                    stats, training, self.needs(0));
-                  return {self.needs(0) ? d[0] : Variable(), self.needs(1) ? d[1] : Variable(),
-                          self.needs(2) ? d[2] : Variable()};
-                });
+  SavedTensor saved_x(x.rank() == 4 ? in.data : x.value()),
+      saved_w(a.weight.defined() ? a.weight.value() : Tensor());
+  Variables inputs = {x, a.weight, a.bias};
+  if (has_skip) inputs.push_back(a.skip);
+  return record("batch_norm", y, inputs, [=](const Variables& g, const Node& self) -> Variables {
+    Variable input = self.input(0, saved_x.get(self));
+    const Tensor& w = saved_w.get(self);
+    Variables d =
+        batch_norm_backward(g[0], input, w.defined() ? self.input(1, w) : Variable(), saved, self, has_skip);
+    d.resize(self.inputs.size());
+    for (size_t i = 0; i < d.size(); ++i)
+      if (!self.needs(i)) d[i] = Variable();
+    return d;
+  });
 }
 
 BatchNorm::BatchNorm(int64_t channels, BatchNormOptions options, const char* tag)
@@ -262,13 +269,12 @@ BatchNorm::BatchNorm(int64_t channels, BatchNormOptions options, const char* tag
   }
 }
 
-Variable BatchNorm::forward(const Variable& x) {
+Variable BatchNorm::forward(const Variable& x, BatchNormArguments a) {
   check_rank(x.shape());
   if (!(running_mean.defined() || weight.defined()))
     SIGMA_CHECK(x.dim(1) == channels_, "batch_norm", "expected {} channels, got input {}", channels_,
                 x.shape().str());
   bool tracked = running_mean.defined(), update = is_training() && tracked && options_.track_running_stats;
-  BatchNormArguments a;
   a.weight = weight, a.bias = bias, a.eps = options_.eps;
   a.training = is_training() || !tracked;
   if (update || !a.training) a.running_mean = running_mean, a.running_var = running_var;

@@ -34,6 +34,11 @@ struct BatchNormArguments {
   bool training = true;
   double momentum = 0.1;
   double eps = 1e-5;
+  // What follows in the same pass over memory: y = norm(x) + skip, then max(y, 0). `skip` may be undefined.
+  bool relu = false;
+  Variable skip;
+  // Mean and biased variance of x, float64 (2, C), where the convolution before has them; training only.
+  Tensor moments;
 };
 Variable batch_norm(const Variable& x, const BatchNormArguments& arguments);
 
@@ -46,7 +51,10 @@ struct BatchNormOptions {
 
 class BatchNorm : public Module {
  public:
-  Variable forward(const Variable& x) override;
+  Variable forward(const Variable& x) override { return forward(x, {}); }
+  // With what follows or came before it, see fusion.h; `fused` gives relu, skip and moments.
+  Variable forward(const Variable& x, BatchNormArguments fused);
+  bool uses_batch_statistics() const { return is_training() || !running_mean.defined(); }
   std::string describe() const override;
   int64_t macs(const Shape& in, const Shape&) const override { return in.numel(); }
   bool decays(const std::string&) const override { return false; }

@@ -52,8 +52,15 @@ inline kernels::ConvSize conv2d_size(const Shape& x, const Shape& w, const Conv2
   return s;
 }
 
+// What the convolution can do in the same pass: `moments` receives mean and biased variance of y, float64 (2,
+// C); `relu` is max(y, 0), where no gradient is recorded.
+struct Conv2dFused {
+  Tensor* moments = nullptr;
+  bool relu = false;
+};
+
 inline Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
-                       const Conv2dOptions& options) {
+                       const Conv2dOptions& options, Conv2dFused fused = {}) {
   kernels::ConvSize s = conv2d_size(x.shape(), weight.shape(), options);
   if (bias.defined())
     SIGMA_CHECK(bias.numel() == s.c_out && bias.dtype() == weight.dtype(), "conv2d",
@@ -65,8 +72,15 @@ inline Variable conv2d(const Variable& x, const Variable& weight, const Variable
   Tensor y = Tensor::empty({s.n, s.c_out, s.oh, s.ow}, x.dtype(), Layout::channels_last);
   dispatch_floating(x.dtype(), "conv2d", [&](auto zero) {
     using T = decltype(zero);
+    kernels::ConvEpilogue<T> epilogue{.relu = fused.relu};
+    // One value a channel has no variance: batch_norm refuses it by name.
+    if (fused.moments && s.n * s.pixels_out() > 1) {
+      *fused.moments = Tensor::empty({2, s.c_out}, DType::float64);
+      epilogue.mean = fused.moments->mutable_data<double>();
+      epilogue.var = epilogue.mean + s.c_out;
+    }
     kernels::conv_forward(s, input.data<T>(), w.data<T>(), bias.defined() ? bias.value().data<T>() : nullptr,
-                          y.mutable_data<T>());
+                          y.mutable_data<T>(), epilogue);
   });
   return record(
       "conv2d", y, {x, weight, bias},
@@ -111,6 +125,7 @@ class Conv2d : public Module {
     reset_parameters(0, "conv2d");
   }
   Variable forward(const Variable& x) override { return conv2d(x, weight, bias, options_); }
+  Variable forward(const Variable& x, Conv2dFused fused) { return conv2d(x, weight, bias, options_, fused); }
   std::string kind() const override { return "Conv2d"; }
   std::string describe() const override {
     const Conv2dOptions& o = options_;

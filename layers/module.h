@@ -84,6 +84,7 @@ class Module {
   // Returns a number for remove_forward_hook.
   size_t register_forward_hook(ForwardHook hook);
   void remove_forward_hook(size_t id);
+  bool has_forward_hooks() const { return !hooks_.empty(); }
 
  protected:
   Variable register_parameter(const std::string& name, Tensor value);

@@ -54,10 +54,7 @@ class BasicBlock : public Module {
   }
   Variable forward(const Variable& x) override {
     auto& children = named_children();
-    Variable y = x, skip = x;
-    for (size_t i = 0; i < body_; ++i) y = (*children[i].second)(y);
-    if (body_ < children.size()) skip = (*children[body_].second)(x);
-    return relu(residual_add(y, skip));
+    return run_chain(children, 0, body_, x, body_ < children.size() ? (*children[body_].second)(x) : x);
   }
   std::string kind() const override { return "BasicBlock"; }
   bool is_chain() const override { return true; }

@@ -3,6 +3,7 @@
 
 #include <initializer_list>
 
+#include "layers/fusion.h"
 #include "layers/module.h"
 
 namespace sigma {
@@ -31,9 +32,7 @@ class Sequential : public Module {
   }
 
   Variable forward(const Variable& x) override {
-    Variable y = x;
-    for (auto& [name, layer] : named_children()) y = (*layer)(y);
-    return y;
+    return run_chain(named_children(), 0, named_children().size(), x);
   }
   std::string kind() const override { return "Sequential"; }
   bool is_chain() const override { return true; }

@@ -86,7 +86,10 @@ TEST_CASE("convolutions of small integers equal the plain loops", "[kernels]") {
       {1, 3, 3, 2, 2, 5, 5, 1, 1, 3, 3, 1, 1, 1},    {17, 6, 6, 5, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1},
       {1, 90, 100, 3, 2, 5, 5, 1, 1, 2, 2, 1, 1, 1}, {2, 1, 12, 3, 4, 1, 5, 1, 2, 0, 2, 1, 1, 1},
       {33, 4, 4, 1, 3, 3, 3, 1, 1, 0, 0, 1, 1, 1},   {1, 40, 40, 32, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1},
-      {2, 11, 11, 2, 2, 3, 3, 3, 3, 0, 0, 4, 4, 1}};
+      {2, 11, 11, 2, 2, 3, 3, 3, 3, 0, 0, 4, 4, 1},  {2, 8, 8, 16, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1},
+      {3, 7, 9, 32, 48, 3, 3, 1, 1, 0, 0, 1, 1, 1},  {5, 5, 4, 48, 16, 3, 3, 1, 1, 2, 1, 1, 1, 1},
+      {1, 1, 1, 16, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1},  {2, 3, 2, 144, 160, 3, 3, 1, 1, 1, 2, 1, 1, 1},
+      {2, 9, 9, 16, 32, 3, 3, 2, 2, 1, 1, 1, 1, 1},  {2, 8, 6, 32, 16, 1, 1, 2, 2, 0, 0, 1, 1, 1}};
   auto check = [&](auto zero) {
     using T = decltype(zero);
     for (const Case& k : cases)
@@ -134,35 +137,53 @@ TEST_CASE("batch-norm kernels match two-pass statistics and plain loops", "[kern
              shift = integers<T>(channels, 5);
         auto a = integers<T>(channels, 6), b = integers<T>(channels, 7), c = integers<T>(channels, 8);
         auto count = static_cast<size_t>(channels);
-        std::vector<double> scratch(static_cast<size_t>(norm_scratch_size(rows, channels))), m(count),
-            v(count), m2(count), v2(count), sg(count), sgx(count), sg2(count), sgx2(count);
-        norm_statistics(x.data(), rows, channels, scratch.data(), m.data(), v.data());
+        std::vector<double> m(count), v(count), m2(count), v2(count);
+        norm_statistics(x.data(), rows, channels, m.data(), v.data());
         reference::norm_statistics(x.data(), rows, channels, m2.data(), v2.data());
         int64_t wrong = 0;
         for (size_t i = 0; i < count; ++i) {
-          // The sums of integers are exact: one division and one addition round, and three operations in v,
-          // whose terms are at most the squared range 18^2.
-          wrong += !(std::fabs(m[i] - m2[i]) <= 2 * 0x1p-53 * (std::fabs(m2[i]) + 18));
-          wrong += !(std::fabs(v[i] - v2[i]) <= 4 * 0x1p-53 * 18 * 18);
+          // The sums of integers are exact; each of the parts rounds four times on its way into the total,
+          // whose terms are at most the range 18 and its square.
+          double each = 4 * static_cast<double>(norm_tasks(rows, channels)) * 0x1p-53;
+          wrong += !(std::fabs(m[i] - m2[i]) <= 0x1p-53 * std::fabs(m2[i]) + each * 18);
+          wrong += !(std::fabs(v[i] - v2[i]) <= each * 18 * 18);
         }
         CHECK(wrong == 0);
         if (rows > 100) CHECK(v2[0] > 1);
-        norm_apply(x.data(), rows, channels, mean.data(), scale.data(), shift.data(), y.data());
-        norm_backward_reduce(g.data(), x.data(), rows, channels, mean.data(), scale.data(), shift.data(),
-                             scratch.data(), sg.data(), sgx.data());
-        norm_backward_apply(g.data(), x.data(), rows, channels, mean.data(), scale.data(), shift.data(),
-                            a.data(), b.data(), c.data(), dx.data());
-        for (size_t i = 0; i < x.size(); ++i) {
-          size_t k = i % count;
-          y2[i] = (x[i] - mean[k]) * scale[k] + shift[k];
-          sg2[k] += static_cast<double>(g[i]);
-          sgx2[k] += static_cast<double>(g[i] * y2[i]);
-          dx2[i] = a[k] * g[i] - b[k] - c[k] * y2[i];
-        }
-        check_equal(y, y2);
-        check_equal(dx, dx2);
-        CHECK(sg == sg2);
-        CHECK(sgx == sgx2);
+        // Forward with and without skip and ReLU; backward with no mask, the mask of the affine map, and that
+        // of y.
+        auto skip = integers<T>(n, 9);
+        const NormAffine<T> f{mean.data(), scale.data(), shift.data()};
+        std::vector<double> wide_mean(mean.begin(), mean.end());
+        for (int with_skip : {0, 1})
+          for (int relu : {0, 1}) {
+            INFO("skip " << with_skip << " relu " << relu);
+            norm_apply(x.data(), rows, channels, f, with_skip ? skip.data() : nullptr, relu, y.data());
+            NormMask<T> mask;
+            if (relu && with_skip) mask.y = y2.data();
+            if (relu && !with_skip) mask.affine = &f;
+            std::vector<double> sg(count), sgx(count), sg2(count), sgx2(count);
+            auto masked = nans<T>(n), masked2 = masked;
+            for (size_t i = 0; i < x.size(); ++i) {
+              size_t k = i % count;
+              T xhat = (x[i] - mean[k]) * scale[k] + shift[k], sum = with_skip ? xhat + skip[i] : xhat;
+              y2[i] = relu && sum < 0 ? 0 : sum;
+              masked2[i] = relu && !(sum > 0) ? 0 : g[i];
+              sg2[k] += static_cast<double>(masked2[i]);
+              sgx2[k] += static_cast<double>(masked2[i] * (x[i] - mean[k]));
+              dx2[i] = a[k] * masked2[i] - b[k] - c[k] * xhat;
+            }
+            norm_backward_reduce(g.data(), x.data(), rows, channels, wide_mean.data(), mask, masked.data(),
+                                 sg.data(), sgx.data());
+            if (with_skip) mask.y = nullptr;
+            norm_backward_apply(with_skip ? masked.data() : g.data(), x.data(), rows, channels, f, mask,
+                                a.data(), b.data(), c.data(), dx.data());
+            check_equal(y, y2);
+            check_equal(masked, masked2);
+            check_equal(dx, dx2);
+            CHECK(sg == sg2);
+            CHECK(sgx == sgx2);
+          }
       }
   };
   on_every_machine([&] { check(float{}); });

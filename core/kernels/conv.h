@@ -1,6 +1,9 @@
 // Convolution kernels on channels_last images. Sizes: n images, h x w pixels, c_in and c_out channels, kh x
 // kw taps. Weights are [c_out][kh][kw][c_in / groups]: the channels_last form of PyTorch's (c_out, c_in /
 // groups, kh, kw).
+//
+// 3x3 convolutions of stride 1 in float32 go by Winograd's algorithm (conv_winograd.h), all others by packed
+// register-blocked sums (conv_direct.h).
 #pragma once
 
 #include <cstdint>
@@ -19,10 +22,18 @@ struct ConvSize {
   int64_t pixels_out() const { return oh * ow; }
 };
 
+// What the forward pass does with each block of outputs while it is still in the cache.
+template <class T>
+struct ConvEpilogue {
+  bool relu = false;       // y = max(y, 0)
+  double* mean = nullptr;  // [c_out] mean and biased variance of y over images and pixels
+  double* var = nullptr;
+};
+
 // y = conv(x, weight) + bias; bias may be null.
 template <class T>
 void conv_forward(const ConvSize& s, const T* x /*[n][h][w][c_in]*/, const T* weight, const T* bias,
-                  T* y /*[n][oh][ow][c_out]*/);
+                  T* y /*[n][oh][ow][c_out]*/, const ConvEpilogue<T>& epilogue = {});
 // dx = the transposed convolution of dy.
 template <class T>
 void conv_backward_data(const ConvSize& s, const T* dy, const T* weight, T* dx);

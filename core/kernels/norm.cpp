@@ -12,17 +12,15 @@
 #ifndef SIGMA_NORM_TABLE
 #define SIGMA_NORM_TABLE
 namespace sigma::kernels {
-// One range of rows each; channel loops have unit stride and no carried dependence, so they vectorise as
-// written.
+// One range of rows each.
 template <class T>
 struct NormTable {
-  void (*statistics)(const T* x, const T* pivot, int64_t rows, int64_t channels, double* sum, double* sum2);
-  void (*apply)(const T* x, int64_t rows, int64_t channels, const T* mean, const T* scale, const T* shift,
-                T* y);
-  void (*backward_reduce)(const T* g, const T* x, int64_t rows, int64_t channels, const T* mean,
-                          const T* scale, const T* shift, double* sum_g, double* sum_gx);
-  void (*backward_apply)(const T* g, const T* x, int64_t rows, int64_t channels, const T* mean,
-                         const T* scale, const T* shift, const T* a, const T* b, const T* c, T* dx);
+  void (*statistics)(const T* x, int64_t rows, int64_t channels, double* sum, double* sum2);
+  void (*apply)(const T* x, int64_t rows, int64_t channels, NormAffine<T> f, const T* skip, bool relu, T* y);
+  void (*backward_reduce)(const T* g, const T* x, int64_t rows, int64_t channels, const double* mean,
+                          NormMask<T> mask, T* masked, double* sum_g, double* sum_gx);
+  void (*backward_apply)(const T* g, const T* x, int64_t rows, int64_t channels, NormAffine<T> f,
+                         NormMask<T> mask, const T* a, const T* b, const T* k, T* dx);
 };
 }  // namespace sigma::kernels
 #endif
@@ -31,50 +29,184 @@ HWY_BEFORE_NAMESPACE();
 namespace sigma::kernels::HWY_NAMESPACE {
 namespace {
 
+namespace hn = hwy::HWY_NAMESPACE;
+using DD = hn::CappedTag<double, 8>;
+using VD = hn::Vec<DD>;
+constexpr int64_t kL = static_cast<int64_t>(hn::MaxLanes(DD()));
+constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3;
+
+// As many values as a vector of float64 has lanes, in their own precision and widened.
+template <class T>
+using Narrow = hn::Rebind<T, DD>;
+HWY_INLINE VD widen(hn::Vec<Narrow<float>> v) { return hn::PromoteTo(DD(), v); }
+HWY_INLINE VD widen(hn::Vec<Narrow<double>> v) { return v; }
+
 inline float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 inline double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
 
-template <class T>
-void statistics(const T* __restrict x, const T* __restrict pivot, int64_t rows, int64_t channels,
-                double* __restrict sum, double* __restrict sum2) {
-  for (int64_t c = 0; c < channels; ++c) sum[c] = sum2[c] = 0;
-  for (int64_t r = 0; r < rows; ++r, x += channels)
-    for (int64_t c = 0; c < channels; ++c) {
-      double d = static_cast<double>(x[c]) - static_cast<double>(pivot[c]);
-      sum[c] += d;
-      sum2[c] += d * d;
+// Sums of S vectors of columns, held in registers while the rows pass.
+template <int S, class T>
+HWY_INLINE void statistics_strip(const T* HWY_RESTRICT x, int64_t rows, int64_t stride,
+                                 const T* HWY_RESTRICT pivot, double* HWY_RESTRICT sum,
+                                 double* HWY_RESTRICT sum2) {
+  const DD dd;
+  const Narrow<T> d;
+  VD p[S], s[S], q[S];
+#pragma GCC unroll 8
+  for (int i = 0; i < S; ++i) p[i] = widen(hn::LoadU(d, pivot + i * kL)), s[i] = q[i] = hn::Zero(dd);
+  for (int64_t r = 0; r < rows; ++r, x += stride) {
+#pragma GCC unroll 8
+    for (int i = 0; i < S; ++i) {
+      const VD v = widen(hn::LoadU(d, x + i * kL)) - p[i];
+      s[i] = s[i] + v;
+      q[i] = hn::MulAdd(v, v, q[i]);
     }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < S; ++i) hn::StoreU(s[i], dd, sum + i * kL), hn::StoreU(q[i], dd, sum2 + i * kL);
+}
+
+// Around the first row.
+template <class T>
+void statistics(const T* x, int64_t rows, int64_t channels, double* sum, double* sum2) {
+  constexpr int S = kManyRegisters ? 8 : 2;
+  int64_t c = 0;
+  for (; c + S * kL <= channels; c += S * kL)
+    statistics_strip<S>(x + c, rows, channels, x + c, sum + c, sum2 + c);
+  for (; c + kL <= channels; c += kL) statistics_strip<1>(x + c, rows, channels, x + c, sum + c, sum2 + c);
+  for (; c < channels; ++c) {
+    double s = 0, q = 0, p = static_cast<double>(x[c]);
+    for (int64_t r = 0; r < rows; ++r) {
+      double v = static_cast<double>(x[r * channels + c]) - p;
+      s += v, q = fused(v, v, q);
+    }
+    sum[c] = s, sum2[c] = q;
+  }
 }
 
 template <class T>
-void apply(const T* __restrict x, int64_t rows, int64_t channels, const T* __restrict mean,
-           const T* __restrict scale, const T* __restrict shift, T* __restrict y) {
-  for (int64_t r = 0; r < rows; ++r, x += channels, y += channels)
-    for (int64_t c = 0; c < channels; ++c) y[c] = fused(x[c] - mean[c], scale[c], shift[c]);
+void apply(const T* __restrict x, int64_t rows, int64_t channels, NormAffine<T> f, const T* skip, bool relu,
+           T* __restrict y) {
+  const T* __restrict mean = f.mean, * __restrict scale = f.scale, * __restrict shift = f.shift;
+  for (int64_t r = 0; r < rows; ++r, x += channels, y += channels) {
+    if (skip) {
+      const T* __restrict add = skip + r * channels;
+      for (int64_t c = 0; c < channels; ++c) y[c] = fused(x[c] - mean[c], scale[c], shift[c]) + add[c];
+      if (relu)  // written so that a NaN stays a NaN
+        for (int64_t c = 0; c < channels; ++c) y[c] = y[c] < T(0) ? T(0) : y[c];
+    } else if (relu) {
+      for (int64_t c = 0; c < channels; ++c) {
+        T v = fused(x[c] - mean[c], scale[c], shift[c]);
+        y[c] = v < T(0) ? T(0) : v;
+      }
+    } else {
+      for (int64_t c = 0; c < channels; ++c) y[c] = fused(x[c] - mean[c], scale[c], shift[c]);
+    }
+  }
+}
+
+enum class Mask { none, affine, output };
+
+template <int S, Mask kMask, class T>
+HWY_INLINE void reduce_strip(const T* HWY_RESTRICT g, const T* HWY_RESTRICT x, int64_t rows, int64_t stride,
+                             const double* HWY_RESTRICT mean, const NormAffine<T>& f, const T* HWY_RESTRICT y,
+                             T* HWY_RESTRICT masked, double* HWY_RESTRICT sum_g,
+                             double* HWY_RESTRICT sum_gx) {
+  const DD dd;
+  const Narrow<T> d;
+  using VT = hn::Vec<Narrow<T>>;
+  const VT zero = hn::Zero(d);
+  VD m[S], s[S], q[S];
+  VT fm[S], fs[S], fb[S];
+#pragma GCC unroll 8
+  for (int i = 0; i < S; ++i) {
+    m[i] = hn::LoadU(dd, mean + i * kL), s[i] = q[i] = hn::Zero(dd);
+    if constexpr (kMask == Mask::affine) {
+      fm[i] = hn::LoadU(d, f.mean + i * kL);
+      fs[i] = hn::LoadU(d, f.scale + i * kL);
+      fb[i] = hn::LoadU(d, f.shift + i * kL);
+    }
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    const int64_t at = r * stride;
+#pragma GCC unroll 8
+    for (int i = 0; i < S; ++i) {
+      VT grad = hn::LoadU(d, g + at + i * kL);
+      const VT value = hn::LoadU(d, x + at + i * kL);
+      if constexpr (kMask == Mask::affine)
+        grad = hn::IfThenElseZero(hn::MulAdd(value - fm[i], fs[i], fb[i]) > zero, grad);
+      if constexpr (kMask == Mask::output)
+        grad = hn::IfThenElseZero(hn::LoadU(d, y + at + i * kL) > zero, grad);
+      if (masked) hn::StoreU(grad, d, masked + at + i * kL);
+      const VD wide = widen(grad);
+      s[i] = s[i] + wide;
+      q[i] = hn::MulAdd(wide, widen(value) - m[i], q[i]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < S; ++i) hn::StoreU(s[i], dd, sum_g + i * kL), hn::StoreU(q[i], dd, sum_gx + i * kL);
+}
+
+template <Mask kMask, class T>
+void reduce(const T* g, const T* x, int64_t rows, int64_t channels, const double* mean,
+            const NormMask<T>& mask, T* masked, double* sum_g, double* sum_gx) {
+  constexpr int S = kManyRegisters ? 4 : 2;
+  int64_t c = 0;
+  auto strip = [&](auto width) {
+    NormAffine<T> f{};
+    if (mask.affine) f = {mask.affine->mean + c, mask.affine->scale + c, mask.affine->shift + c};
+    reduce_strip<width.value, kMask>(g + c, x + c, rows, channels, mean + c, f, mask.y ? mask.y + c : nullptr,
+                                     masked ? masked + c : nullptr, sum_g + c, sum_gx + c);
+  };
+  for (; c + S * kL <= channels; c += S * kL) strip(std::integral_constant<int, S>());
+  for (; c + kL <= channels; c += kL) strip(std::integral_constant<int, 1>());
+  for (; c < channels; ++c) {
+    double s = 0, q = 0;
+    for (int64_t r = 0; r < rows; ++r) {
+      int64_t at = r * channels + c;
+      T grad = g[at];
+      if (kMask == Mask::affine)
+        grad = fused(x[at] - mask.affine->mean[c], mask.affine->scale[c], mask.affine->shift[c]) > T(0)
+                   ? grad
+                   : T(0);
+      if (kMask == Mask::output) grad = mask.y[at] > T(0) ? grad : T(0);
+      if (masked) masked[at] = grad;
+      s += static_cast<double>(grad);
+      q = fused(static_cast<double>(grad), static_cast<double>(x[at]) - mean[c], q);
+    }
+    sum_g[c] = s, sum_gx[c] = q;
+  }
 }
 
 template <class T>
-void backward_reduce(const T* __restrict g, const T* __restrict x, int64_t rows, int64_t channels,
-                     const T* __restrict mean, const T* __restrict scale, const T* __restrict shift,
-                     double* __restrict sum_g, double* __restrict sum_gx) {
-  for (int64_t c = 0; c < channels; ++c) sum_g[c] = sum_gx[c] = 0;
-  for (int64_t r = 0; r < rows; ++r, x += channels, g += channels)
-    for (int64_t c = 0; c < channels; ++c) {
-      T xhat = fused(x[c] - mean[c], scale[c], shift[c]);
-      sum_g[c] += static_cast<double>(g[c]);
-      sum_gx[c] += static_cast<double>(g[c]) * static_cast<double>(xhat);
-    }
+void backward_reduce(const T* g, const T* x, int64_t rows, int64_t channels, const double* mean,
+                     NormMask<T> mask, T* masked, double* sum_g, double* sum_gx) {
+  auto kernel = mask.y        ? reduce<Mask::output, T>
+                : mask.affine ? reduce<Mask::affine, T>
+                              : reduce<Mask::none, T>;
+  kernel(g, x, rows, channels, mean, mask, masked, sum_g, sum_gx);
 }
 
 template <class T>
 void backward_apply(const T* __restrict g, const T* __restrict x, int64_t rows, int64_t channels,
-                    const T* __restrict mean, const T* __restrict scale, const T* __restrict shift,
-                    const T* __restrict a, const T* __restrict b, const T* __restrict k, T* __restrict dx) {
-  for (int64_t r = 0; r < rows; ++r, x += channels, g += channels, dx += channels)
-    for (int64_t c = 0; c < channels; ++c) {
-      T xhat = fused(x[c] - mean[c], scale[c], shift[c]);
-      dx[c] = fused(a[c], g[c], -b[c]) - k[c] * xhat;
+                    NormAffine<T> f, NormMask<T> mask, const T* __restrict a, const T* __restrict b,
+                    const T* __restrict k, T* __restrict dx) {
+  const T* __restrict mean = f.mean, * __restrict scale = f.scale, * __restrict shift = f.shift;
+  for (int64_t r = 0; r < rows; ++r, x += channels, g += channels, dx += channels) {
+    if (mask.affine) {
+      const T *__restrict m = mask.affine->mean, *__restrict s = mask.affine->scale, *__restrict h = mask.affine->shift;
+      for (int64_t c = 0; c < channels; ++c) {
+        T grad = fused(x[c] - m[c], s[c], h[c]) > T(0) ? g[c] : T(0);
+        T xhat = fused(x[c] - mean[c], scale[c], shift[c]);
+        dx[c] = fused(a[c], grad, -b[c]) - k[c] * xhat;
+      }
+    } else {
+      for (int64_t c = 0; c < channels; ++c) {
+        T xhat = fused(x[c] - mean[c], scale[c], shift[c]);
+        dx[c] = fused(a[c], g[c], -b[c]) - k[c] * xhat;
+      }
     }
+  }
 }
 
 template <class T>
@@ -105,91 +237,203 @@ NormTable<T> table() {
 constexpr int64_t kTaskElements = 16384;  // 64 KiB of float: a task's share stays in L2
 constexpr int64_t kMaxTasks = 64;
 
-}  // namespace
-
-int64_t norm_rows_per_task(int64_t rows, int64_t channels) {
-  int64_t by_size = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, channels));
-  return std::max(by_size, (rows + kMaxTasks - 1) / kMaxTasks);
+// Several rows side by side count as one row of as many times the channels, so that few channels still fill
+// whole vectors; per-channel constants are repeated, and sums are folded back.
+int64_t repeats(int64_t channels) {
+  for (int64_t r = 1; r <= 16; r *= 2)
+    if (r * channels >= 64 && r * channels % 16 == 0) return r;
+  return 1;
 }
 
+int64_t rows_per_task(int64_t rows, int64_t channels) {
+  int64_t by_size = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, channels));
+  return round_up(std::max(by_size, (rows + kMaxTasks - 1) / kMaxTasks), 16);
+}
+
+struct ConstantScratch {};
+struct SumScratch {};
+struct PartScratch {};
+
+// Copies of per-channel constants, `repeats` times each.
+template <class V>
+const V* repeated(const V* values, int64_t channels, int64_t times, V*& free) {
+  V* start = free;
+  for (int64_t t = 0; t < times; ++t) free = std::copy_n(values, channels, free);
+  return start;
+}
+
+// Calls fn(row, rows, columns) for the wide part of a range of rows, then for the rest.
+template <class Fn>
+void wide_rows(int64_t r0, int64_t r1, int64_t channels, int64_t times, Fn&& fn) {
+  int64_t wide = (r1 - r0) / times;
+  if (wide > 0) fn(r0, wide, channels * times);
+  if (r0 + wide * times < r1) fn(r0 + wide * times, r1 - r0 - wide * times, channels);
+}
+
+// sums[c] = sum over repeats of wide[t][c].
+void fold(const double* wide, int64_t channels, int64_t times, double* sums) {
+  for (int64_t c = 0; c < channels; ++c) sums[c] = wide[c];
+  for (int64_t t = 1; t < times; ++t)
+    for (int64_t c = 0; c < channels; ++c) sums[c] += wide[t * channels + c];
+}
+
+}  // namespace
+
 int64_t norm_tasks(int64_t rows, int64_t channels) {
-  int64_t per_task = norm_rows_per_task(rows, channels);
+  int64_t per_task = rows_per_task(rows, channels);
   return (rows + per_task - 1) / per_task;
 }
 
-int64_t norm_scratch_size(int64_t rows, int64_t channels) {
-  return 2 * norm_tasks(rows, channels) * channels;
-}
+PartialMoments::PartialMoments(int64_t parts, int64_t channels)
+    : parts_(parts),
+      channels_(channels),
+      sums_(scratch<PartScratch, double>(std::max<int64_t>(1, parts * (1 + 3 * channels)))) {}
 
 template <class T>
-void norm_statistics(const T* x, int64_t rows, int64_t channels, double* scratch, double* mean, double* var) {
+void PartialMoments::add(int64_t part, const T* x, int64_t rows) {
+  double *count = sums_ + part * (1 + 3 * channels_), *pivot = count + 1, *sum = pivot + channels_,
+         *sum2 = sum + channels_;
   auto kernel = table<T>().statistics;
-  int64_t per_task = norm_rows_per_task(rows, channels);
-  parallel_ranges(rows, per_task, [&](int64_t r0, int64_t r1) {
-    double* sums = scratch + r0 / per_task * 2 * channels;
-    kernel(x + r0 * channels, x, r1 - r0, channels, sums, sums + channels);
-  });
-  int64_t tasks = norm_tasks(rows, channels);
-  double count = static_cast<double>(rows);
-  for (int64_t c = 0; c < channels; ++c) {
-    double sum = 0, sum2 = 0;
-    for (int64_t t = 0; t < tasks; ++t) {
-      sum += scratch[2 * t * channels + c];
-      sum2 += scratch[(2 * t + 1) * channels + c];
+  const int64_t times = rows >= 16 ? repeats(channels_) : 1, size = channels_ * times;
+  double* wide = scratch<SumScratch, double>(4 * size);
+  *count = static_cast<double>(rows);
+  for (int64_t c = 0; c < channels_; ++c) pivot[c] = static_cast<double>(x[c]), sum[c] = sum2[c] = 0;
+  // The kernel's pivot is the first row it sees: with rows side by side, each repeat has its own.
+  wide_rows(0, rows, channels_, times, [&](int64_t r, int64_t count_rows, int64_t columns) {
+    kernel(x + r * channels_, count_rows, columns, wide, wide + columns);
+    double n = static_cast<double>(count_rows);
+    for (int64_t i = 0; i < columns; ++i) {
+      int64_t c = i % channels_;
+      double d = static_cast<double>(x[r * channels_ + i]) - pivot[c], s = wide[i];
+      sum[c] += s + n * d;
+      sum2[c] += wide[columns + i] + d * (2 * s + n * d);
     }
-    double shift = sum / count;
-    mean[c] = static_cast<double>(x[c]) + shift;
-    double v = (sum2 - sum * shift) / count;
-    var[c] = v < 0 ? 0 : v;  // not max(): a NaN must stay a NaN
+  });
+}
+
+void PartialMoments::merge(double* mean, double* var) const {
+  for (int64_t c = 0; c < channels_; ++c) mean[c] = var[c] = 0;
+  const double* origin = sums_ + 1;  // means are kept relative to the first pivot, where they are small
+  double total = 0;
+  for (int64_t part = 0; part < parts_; ++part) {
+    const double *count = sums_ + part * (1 + 3 * channels_), *pivot = count + 1, *sum = pivot + channels_,
+                 *sum2 = sum + channels_;
+    double n = *count, all = total + n;
+    for (int64_t c = 0; c < channels_; ++c) {
+      double shift = sum[c] / n, m2 = sum2[c] - sum[c] * shift;
+      m2 = m2 < 0 ? 0 : m2;  // not max(): a NaN must stay a NaN
+      double delta = pivot[c] - origin[c] + shift - mean[c];
+      mean[c] += delta * (n / all);
+      var[c] += m2 + delta * delta * (total * n / all);
+    }
+    total = all;
   }
+  for (int64_t c = 0; c < channels_; ++c) mean[c] += origin[c], var[c] /= total;
 }
 
 template <class T>
-void norm_apply(const T* x, int64_t rows, int64_t channels, const T* mean, const T* scale, const T* shift,
-                T* y) {
+void norm_statistics(const T* x, int64_t rows, int64_t channels, double* mean, double* var) {
+  int64_t per_task = rows_per_task(rows, channels);
+  PartialMoments parts(norm_tasks(rows, channels), channels);
+  parallel_ranges(rows, per_task,
+                  [&](int64_t r0, int64_t r1) { parts.add(r0 / per_task, x + r0 * channels, r1 - r0); });
+  parts.merge(mean, var);
+}
+
+template <class T>
+void norm_apply(const T* x, int64_t rows, int64_t channels, const NormAffine<T>& affine, const T* skip,
+                bool relu, T* y) {
   auto kernel = table<T>().apply;
-  parallel_ranges(rows, norm_rows_per_task(rows, channels), [&](int64_t r0, int64_t r1) {
-    kernel(x + r0 * channels, r1 - r0, channels, mean, scale, shift, y + r0 * channels);
+  const int64_t times = repeats(channels), size = channels * times;
+  T* free = scratch<ConstantScratch, T>(3 * size);
+  NormAffine<T> f;
+  f.mean = repeated(affine.mean, channels, times, free);
+  f.scale = repeated(affine.scale, channels, times, free);
+  f.shift = repeated(affine.shift, channels, times, free);
+  parallel_ranges(rows, rows_per_task(rows, channels), [&](int64_t r0, int64_t r1) {
+    wide_rows(r0, r1, channels, times, [&](int64_t r, int64_t count, int64_t columns) {
+      int64_t at = r * channels;
+      kernel(x + at, count, columns, f, skip ? skip + at : nullptr, relu, y + at);
+    });
   });
 }
 
 template <class T>
-void norm_backward_reduce(const T* g, const T* x, int64_t rows, int64_t channels, const T* mean,
-                          const T* scale, const T* shift, double* scratch, double* sum_g, double* sum_gx) {
+void norm_backward_reduce(const T* g, const T* x, int64_t rows, int64_t channels, const double* mean,
+                          const NormMask<T>& mask, T* masked, double* sum_g, double* sum_gx) {
   auto kernel = table<T>().backward_reduce;
-  int64_t per_task = norm_rows_per_task(rows, channels);
+  const int64_t times = repeats(channels), size = channels * times, per_task = rows_per_task(rows, channels);
+  const int64_t tasks = norm_tasks(rows, channels);
+  struct Constants {};
+  T* free = scratch<ConstantScratch, T>(3 * size);
+  double* free_mean = scratch<Constants, double>(size);
+  const double* m = repeated(mean, channels, times, free_mean);
+  NormAffine<T> f{};
+  if (mask.affine)
+    f = {repeated(mask.affine->mean, channels, times, free),
+         repeated(mask.affine->scale, channels, times, free),
+         repeated(mask.affine->shift, channels, times, free)};
+  double* sums = scratch<PartScratch, double>(std::max<int64_t>(1, tasks * 2 * channels));
   parallel_ranges(rows, per_task, [&](int64_t r0, int64_t r1) {
-    double* sums = scratch + r0 / per_task * 2 * channels;
-    kernel(g + r0 * channels, x + r0 * channels, r1 - r0, channels, mean, scale, shift, sums,
-           sums + channels);
+    double *own = sums + r0 / per_task * 2 * channels, *wide = scratch<SumScratch, double>(4 * size);
+    std::fill_n(own, 2 * channels, 0.0);
+    wide_rows(r0, r1, channels, times, [&](int64_t r, int64_t count, int64_t columns) {
+      int64_t at = r * channels;
+      NormMask<T> here{mask.affine ? &f : nullptr, mask.y ? mask.y + at : nullptr};
+      kernel(g + at, x + at, count, columns, m, here, masked ? masked + at : nullptr, wide, wide + columns);
+      double* folded = wide + 2 * size;
+      fold(wide, channels, columns / channels, folded);
+      fold(wide + columns, channels, columns / channels, folded + channels);
+      for (int64_t i = 0; i < 2 * channels; ++i) own[i] += folded[i];
+    });
   });
-  int64_t tasks = norm_tasks(rows, channels);
   for (int64_t c = 0; c < channels; ++c) {
     sum_g[c] = sum_gx[c] = 0;
-    for (int64_t t = 0; t < tasks; ++t) {
-      sum_g[c] += scratch[2 * t * channels + c];
-      sum_gx[c] += scratch[(2 * t + 1) * channels + c];
-    }
+    for (int64_t t = 0; t < tasks; ++t) sum_g[c] += sums[2 * t * channels + c];
+    for (int64_t t = 0; t < tasks; ++t) sum_gx[c] += sums[(2 * t + 1) * channels + c];
   }
 }
 
 template <class T>
-void norm_backward_apply(const T* g, const T* x, int64_t rows, int64_t channels, const T* mean,
-                         const T* scale, const T* shift, const T* a, const T* b, const T* c, T* dx) {
+void norm_backward_apply(const T* g, const T* x, int64_t rows, int64_t channels, const NormAffine<T>& xhat,
+                         const NormMask<T>& mask, const T* a, const T* b, const T* k, T* dx) {
   auto kernel = table<T>().backward_apply;
-  parallel_ranges(rows, norm_rows_per_task(rows, channels), [&](int64_t r0, int64_t r1) {
-    int64_t at = r0 * channels;
-    kernel(g + at, x + at, r1 - r0, channels, mean, scale, shift, a, b, c, dx + at);
+  const int64_t times = repeats(channels), size = channels * times;
+  T* free = scratch<ConstantScratch, T>(9 * size);
+  auto wide = [&](const T* values) { return repeated(values, channels, times, free); };
+  const NormAffine<T> f{wide(xhat.mean), wide(xhat.scale), wide(xhat.shift)};
+  const T *wa = wide(a), *wb = wide(b), *wk = wide(k);
+  NormAffine<T> m{};
+  if (mask.affine) m = {wide(mask.affine->mean), wide(mask.affine->scale), wide(mask.affine->shift)};
+  const NormMask<T> wide_mask{mask.affine ? &m : nullptr, nullptr};
+  parallel_ranges(rows, rows_per_task(rows, channels), [&](int64_t r0, int64_t r1) {
+    wide_rows(r0, r1, channels, times, [&](int64_t r, int64_t count, int64_t columns) {
+      int64_t at = r * channels;
+      kernel(g + at, x + at, count, columns, f, wide_mask, wa, wb, wk, dx + at);
+    });
   });
 }
 
-#define SIGMA_INSTANTIATE(T)                                                                             \
-  template void norm_statistics(const T*, int64_t, int64_t, double*, double*, double*);                  \
-  template void norm_apply(const T*, int64_t, int64_t, const T*, const T*, const T*, T*);                \
-  template void norm_backward_reduce(const T*, const T*, int64_t, int64_t, const T*, const T*, const T*, \
-                                     double*, double*, double*);                                         \
-  template void norm_backward_apply(const T*, const T*, int64_t, int64_t, const T*, const T*, const T*,  \
-                                    const T*, const T*, const T*, T*);
+template <class T>
+void merge_tree(T* parts, int64_t count, int64_t size) {
+  parallel_ranges(size, 8192, [&](int64_t i0, int64_t i1) {
+    for (int64_t step = 1; step < count; step *= 2)
+      for (int64_t part = 0; part + step < count; part += 2 * step) {
+        T* __restrict to = parts + part * size, * __restrict from = parts + (part + step) * size;
+        for (int64_t i = i0; i < i1; ++i) to[i] += from[i];
+      }
+  });
+}
+
+#define SIGMA_INSTANTIATE(T)                                                                      \
+  template void PartialMoments::add(int64_t, const T*, int64_t);                                  \
+  template void norm_statistics(const T*, int64_t, int64_t, double*, double*);                    \
+  template void norm_apply(const T*, int64_t, int64_t, const NormAffine<T>&, const T*, bool, T*); \
+  template void norm_backward_reduce(const T*, const T*, int64_t, int64_t, const double*,         \
+                                     const NormMask<T>&, T*, double*, double*);                   \
+  template void norm_backward_apply(const T*, const T*, int64_t, int64_t, const NormAffine<T>&,   \
+                                    const NormMask<T>&, const T*, const T*, const T*, T*);        \
+  template void merge_tree(T*, int64_t, int64_t);
 SIGMA_INSTANTIATE(float)
 SIGMA_INSTANTIATE(double)
 #undef SIGMA_INSTANTIATE

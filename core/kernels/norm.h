@@ -1,37 +1,72 @@
 // Batch-normalization kernels on rows x channels matrices, channels innermost: a (N, C) matrix as it is, a
-// channels_last image batch with rows = N*H*W.
+// channels_last image batch with rows = N*H*W. Normalization, activation and residual sum are one pass over
+// memory, and so are the activation's mask and both sums of the backward pass.
 //
-// Statistics are accumulated in float64 around the pivot K = x[0][c]; the mean is kept as a pair (mean,
-// dmean) with mean rounded to T, so that x - mean is exact when x is near the mean. See batch_norm.h for why.
+// Statistics are accumulated in float64 around a pivot, the first value of the part, and parts merge by Chan,
+// Golub and LeVeque's formula; the mean is kept as a pair (mean, remainder) with mean rounded to T, so that
+// x - mean is exact when x is near the mean. See batch_norm.h for why.
 #pragma once
 
 #include <cstdint>
 
+#include "core/kernels/scratch.h"
+
 namespace sigma::kernels {
 
-// Rows of a task: fixed by the problem, so that partial sums merge alike for any number of threads.
-int64_t norm_rows_per_task(int64_t rows, int64_t channels);
+// (x - mean) * scale + shift, one value a channel each.
+template <class T>
+struct NormAffine {
+  const T* mean;
+  const T* scale;
+  const T* shift;
+};
+
+// Tasks that the kernels below cut the rows into: by the size of the problem, never by the number of threads.
 int64_t norm_tasks(int64_t rows, int64_t channels);
-// Size of the scratch that the reductions below need, in doubles.
-int64_t norm_scratch_size(int64_t rows, int64_t channels);
 
-// mean[c], biased var[c] over the rows; rows >= 1.
+// mean[c] and biased var[c] over the rows; rows >= 1.
 template <class T>
-void norm_statistics(const T* x, int64_t rows, int64_t channels, double* scratch, double* mean, double* var);
+void norm_statistics(const T* x, int64_t rows, int64_t channels, double* mean, double* var);
 
-// y = (x - mean) * scale + shift, elementwise; mean, scale and shift have one value a channel.
-template <class T>
-void norm_apply(const T* x, int64_t rows, int64_t channels, const T* mean, const T* scale, const T* shift,
-                T* y);
+// The same from parts that other kernels have at hand. Storage is this thread's scratch memory: one at a
+// time.
+class PartialMoments {
+ public:
+  PartialMoments(int64_t parts, int64_t channels);
+  template <class T>
+  void add(int64_t part, const T* x, int64_t rows);  // from any thread; each part once
+  void merge(double* mean, double* var) const;
 
-// sum_g[c] = sum g, sum_gx[c] = sum g * xhat with xhat = (x - mean) * scale + shift.
-template <class T>
-void norm_backward_reduce(const T* g, const T* x, int64_t rows, int64_t channels, const T* mean,
-                          const T* scale, const T* shift, double* scratch, double* sum_g, double* sum_gx);
+ private:
+  int64_t parts_, channels_;
+  double* sums_;  // [part][count, pivot[c], sum[c], sum of squares[c]]
+};
 
-// dx = a * g - b - c * xhat, elementwise; a, b, c have one value a channel.
+// y = affine(x) + skip, then the larger of that and 0 when `relu`; skip may be null.
 template <class T>
-void norm_backward_apply(const T* g, const T* x, int64_t rows, int64_t channels, const T* mean,
-                         const T* scale, const T* shift, const T* a, const T* b, const T* c, T* dx);
+void norm_apply(const T* x, int64_t rows, int64_t channels, const NormAffine<T>& affine, const T* skip,
+                bool relu, T* y);
+
+// Where the gradient of a following ReLU passes: everywhere (both null), where affine(x) > 0, or where y > 0.
+template <class T>
+struct NormMask {
+  const NormAffine<T>* affine = nullptr;
+  const T* y = nullptr;
+};
+
+// sum_g[c] = sum g, sum_gx[c] = sum g * (x - mean), g masked. `masked` (may be null) receives the masked g.
+template <class T>
+void norm_backward_reduce(const T* g, const T* x, int64_t rows, int64_t channels, const double* mean,
+                          const NormMask<T>& mask, T* masked, double* sum_g, double* sum_gx);
+
+// dx = a * g - b - k * xhat with xhat = affine(x), g masked by `mask.affine`; a, b, k have one value a
+// channel.
+template <class T>
+void norm_backward_apply(const T* g, const T* x, int64_t rows, int64_t channels, const NormAffine<T>& xhat,
+                         const NormMask<T>& mask, const T* a, const T* b, const T* k, T* dx);
+
+// parts[0][i] = sum over parts of parts[p][i], in a fixed tree; the other parts are overwritten.
+template <class T>
+void merge_tree(T* parts, int64_t count, int64_t size);
 
 }  // namespace sigma::kernels

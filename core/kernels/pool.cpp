@@ -46,8 +46,67 @@ HWY_BEFORE_NAMESPACE();
 namespace sigma::kernels::HWY_NAMESPACE {
 namespace {
 
+namespace hn = hwy::HWY_NAMESPACE;
+
+// The usual case in float32, 2x2 windows that do not overlap and lie inside: maximum and position stay in
+// registers, and the backward pass writes every pixel once.
+template <class T>
+bool is_halving(const PoolSize& s) {
+  return sizeof(T) == 4 && s.kh == 2 && s.kw == 2 && s.stride_h == 2 && s.stride_w == 2 && s.pad_h == 0 &&
+         s.pad_w == 0;
+}
+
+// Calls fn(pixel of the window's first corner, offset of the output, channel, mask of the channels that
+// exist).
+template <class D, class Fn>
+HWY_INLINE void each_window(D d, const PoolSize& s, Fn fn) {
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t out = 0;
+  for (int64_t oy = 0; oy < s.oh; ++oy)
+    for (int64_t ox = 0; ox < s.ow; ++ox, out += s.c)
+      for (int64_t c = 0; c < s.c; c += lanes)
+        fn(2 * oy * s.w + 2 * ox, out, c, hn::FirstN(d, static_cast<size_t>(std::min(lanes, s.c - c))));
+}
+
+void halve(const PoolSize& s, const float* HWY_RESTRICT x, float* HWY_RESTRICT y,
+           int32_t* HWY_RESTRICT index) {
+  const hn::CappedTag<float, 16> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  each_window(d, s, [&](int64_t pixel, int64_t out, int64_t c, auto some) HWY_ATTR {
+    const float* corner = x + pixel * s.c + c;
+    auto best = hn::MaskedLoad(some, d, corner);
+    auto at = hn::Set(di, static_cast<int32_t>(pixel));
+    for (int64_t step : {int64_t{1}, s.w, s.w + 1}) {
+      const auto v = hn::MaskedLoad(some, d, corner + step * s.c);
+      const auto take = hn::Or(v > best, hn::Not(v == v));  // a NaN wins
+      best = hn::IfThenElse(take, v, best);
+      at = hn::IfThenElse(hn::RebindMask(di, take), hn::Set(di, static_cast<int32_t>(pixel + step)), at);
+    }
+    hn::BlendedStore(best, some, d, y + out + c);
+    hn::BlendedStore(at, hn::RebindMask(di, some), di, index + out + c);
+  });
+}
+
+void halve_backward(const PoolSize& s, const float* HWY_RESTRICT dy, const int32_t* HWY_RESTRICT index,
+                    float* HWY_RESTRICT dx) {
+  const hn::CappedTag<float, 16> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  if (s.h % 2 || s.w % 2)
+    std::fill_n(dx, s.h * s.w * s.c, 0.f);  // the last row or column belongs to no window
+  each_window(d, s, [&](int64_t pixel, int64_t out, int64_t c, auto some) HWY_ATTR {
+    const auto g = hn::MaskedLoad(some, d, dy + out + c);
+    const auto at = hn::MaskedLoad(hn::RebindMask(di, some), di, index + out + c);
+    for (int64_t step : {int64_t{0}, int64_t{1}, s.w, s.w + 1}) {
+      const auto here = hn::RebindMask(d, at == hn::Set(di, static_cast<int32_t>(pixel + step)));
+      hn::BlendedStore(hn::IfThenElseZero(here, g), some, d, dx + (pixel + step) * s.c + c);
+    }
+  });
+}
+
 template <class T>
 void max_forward(const PoolSize& s, const T* __restrict x, T* __restrict y, int32_t* __restrict index) {
+  if constexpr (sizeof(T) == 4)
+    if (is_halving<T>(s)) return halve(s, x, y, index);
   for (int64_t oy = 0; oy < s.oh; ++oy)
     for (int64_t ox = 0; ox < s.ow; ++ox, y += s.c, index += s.c) {
       Window v = window_at(s, kIgnorePadding, oy, ox);
@@ -72,6 +131,8 @@ void max_forward(const PoolSize& s, const T* __restrict x, T* __restrict y, int3
 template <class T>
 void max_backward(const PoolSize& s, const T* __restrict dy, const int32_t* __restrict index,
                   T* __restrict dx) {
+  if constexpr (sizeof(T) == 4)
+    if (is_halving<T>(s)) return halve_backward(s, dy, index, dx);
   std::fill_n(dx, s.h * s.w * s.c, T(0));
   for (int64_t p = 0; p < s.oh * s.ow; ++p, dy += s.c, index += s.c)
     for (int64_t c = 0; c < s.c; ++c) dx[index[c] * s.c + c] += dy[c];

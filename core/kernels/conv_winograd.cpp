@@ -1,0 +1,402 @@
+#include "core/kernels/conv_winograd.h"
+
+#include <algorithm>
+
+#include "core/kernels/norm.h"
+#include "core/kernels/panel.h"
+#include "core/parallel.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/kernels/conv_winograd.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "core/kernels/panel-inl.h"
+#include "core/kernels/winograd-inl.h"
+
+#ifndef SIGMA_WINOGRAD_PLAN
+#define SIGMA_WINOGRAD_PLAN
+namespace sigma::kernels {
+constexpr int kTile = 2;                   // outputs a side
+constexpr int kSide = kTile + 2;           // inputs a side
+constexpr int64_t kSpots = kSide * kSide;  // products a tile, one matrix product each
+// Elements between the 16 matrices: at a distance of 4 KiB their lines would fall into one set of the L1
+// cache.
+constexpr int64_t kSkew = 16;
+
+// How the tiles of a batch are cut. Everything follows from the sizes.
+struct WinogradPlan {
+  ConvSize s;
+  int64_t tiles_w, tiles_h, rows;  // rows of tiles in the batch
+  int64_t block, task;             // rows of a block (in the cache at once) and of a task
+
+  explicit WinogradPlan(const ConvSize& size) : s(size) {
+    tiles_w = (s.ow + kTile - 1) / kTile, tiles_h = (s.oh + kTile - 1) / kTile, rows = s.n * tiles_h;
+    // Small channel counts: the 16 matrices of a block stay in L1. Large ones: the filters, which stream from
+    // L3, are used for more tiles.
+    int64_t tiles = s.c_in * s.c_out >= 128 * 128 ? 64 : 16;
+    block = std::max<int64_t>(1, tiles / std::max<int64_t>(1, tiles_w));
+    task = round_up(std::max<int64_t>(1, 32 / std::max<int64_t>(1, tiles_w)), block);
+  }
+  int64_t panels() const { return (block * tiles_w + kPanelRows - 1) / kPanelRows; }  // at most, of a block
+};
+
+struct WinogradWeights {
+  int64_t c_in, c_out;
+  const float* weight;
+  bool transposed;  // filters of the backward-data pass: turned by half a turn, channels exchanged
+};
+
+struct WinogradTable {
+  void (*filters)(const WinogradWeights& w, int64_t begin, int64_t end, float* u);
+  void (*forward)(const WinogradPlan& p, const float* x, const float* u, const float* bias, bool relu,
+                  float* y, int64_t row0, int64_t row1);
+  void (*gradient)(const WinogradPlan& p, const float* dy, const float* x, int64_t row0, int64_t row1,
+                   int64_t o0, int64_t o1, int64_t i0, int64_t i1, float* sum);
+  void (*filter_gradient)(const float* u, int64_t c_in, int64_t begin, int64_t end, int64_t c_out,
+                          float* dweight);
+};
+}  // namespace sigma::kernels
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace sigma::kernels::HWY_NAMESPACE {
+namespace {
+
+using D = Wide<float>;
+using V = hn::Vec<D>;
+constexpr int64_t kL = kLanes<float>;
+struct WinogradScratch {};
+
+// u[spot][block][k][2 L] = G g G^T for filters k (rows of B) from begin to end, packed for panels_product.
+void filters(const WinogradWeights& w, int64_t begin, int64_t end, float* u) {
+  const D d;
+  const V half = hn::Set(d, 0.5f);
+  const int64_t k_size = w.transposed ? w.c_out : w.c_in, n_size = w.transposed ? w.c_in : w.c_out;
+  alignas(64) float turned[9][kL];
+  for (int64_t n = 0; n < n_size; n += kL) {
+    const int64_t first = n / (2 * kL) * 2 * kL, width = n_size - first > kL ? 2 * kL : kL;
+    for (int64_t k = begin; k < end; ++k) {
+      V g[3][3], t[4][3];
+      if (w.transposed) {
+        for (int i = 0; i < 3; ++i)
+          for (int j = 0; j < 3; ++j)
+            g[i][j] = hn::LoadU(d, w.weight + ((k * 3 + 2 - i) * 3 + 2 - j) * w.c_in + n);
+      } else {
+        for (int64_t lane = 0; lane < kL; ++lane)
+          for (int tap = 0; tap < 9; ++tap) turned[tap][lane] = w.weight[((n + lane) * 9 + tap) * w.c_in + k];
+        for (int i = 0; i < 3; ++i)
+          for (int j = 0; j < 3; ++j) g[i][j] = hn::Load(d, turned[i * 3 + j]);
+      }
+#pragma GCC unroll 4
+      for (int j = 0; j < 3; ++j) {
+        const V column[3] = {g[0][j], g[1][j], g[2][j]};
+        V result[4];
+        Tile<2>::filter(half, column, result);
+        for (int i = 0; i < 4; ++i) t[i][j] = result[i];
+      }
+      float* to = u + first * k_size + k * width + (n - first);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        V result[4];
+        Tile<2>::filter(half, t[i], result);
+        for (int j = 0; j < 4; ++j) hn::Store(result[j], d, to + (i * 4 + j) * k_size * n_size);
+      }
+    }
+  }
+}
+
+// B^T d B of every tile of one row of tiles: channels c0..c0+count-1 of the 4 image rows from `y`, 4 columns
+// from `x` on for the first tile. Neighbours share two columns, so each column is transformed once.
+// store(tile, channel, 16 vectors).
+template <class Store>
+HWY_INLINE void transform_inputs(const float* image, int64_t h, int64_t w, int64_t c_total, int64_t y,
+                                 int64_t x, int64_t tiles, int64_t c0, int64_t count, const float* zeros,
+                                 Store store) {
+  const D d;
+  const float* row[kSide];  // a row outside the image is a line of zeros, all of whose columns are the first
+  int64_t step[kSide];
+  for (int i = 0; i < kSide; ++i) {
+    const bool inside = y + i >= 0 && y + i < h;
+    row[i] = inside ? image + (y + i) * w * c_total + c0 : zeros;
+    step[i] = inside ? c_total : 0;
+  }
+  // A few tiles at a time for all channels: their pixels lie in L1.
+  const int64_t some = std::max<int64_t>(1, 256 / count);
+  for (int64_t first = 0; first < tiles; first += some)
+    for (int64_t c = 0; c < count; c += kL) {
+      auto column = [&](int64_t at, V(&out)[kSide]) HWY_ATTR {
+        V in[kSide];
+        const bool inside = at >= 0 && at < w;
+#pragma GCC unroll 4
+        for (int i = 0; i < kSide; ++i)
+          in[i] = inside ? hn::LoadU(d, row[i] + at * step[i] + c) : hn::Zero(d);
+        Tile<kTile>::input(in, out);
+      };
+      V left[kSide], right[kSide], next_left[kSide], next_right[kSide];
+      column(x + first * kTile, left);
+      column(x + first * kTile + 1, right);
+      for (int64_t tile = first; tile < std::min(first + some, tiles); ++tile) {
+        column(x + tile * kTile + 2, next_left);
+        column(x + tile * kTile + 3, next_right);
+        V out[kSide][kSide];
+#pragma GCC unroll 4
+        for (int i = 0; i < kSide; ++i) {
+          const V line[kSide] = {left[i], right[i], next_left[i], next_right[i]};
+          Tile<kTile>::input(line, out[i]);
+          left[i] = next_left[i], right[i] = next_right[i];
+        }
+        store(tile, c, out);
+      }
+    }
+}
+
+// A^T m A of the 16 products of a tile.
+HWY_INLINE void transform_output(const float* from, int64_t spot_size, V (&out)[kTile][kTile]) {
+  const D d;
+  V half[kTile][kSide];
+#pragma GCC unroll 4
+  for (int j = 0; j < kSide; ++j) {
+    V column[kSide], result[kTile];
+#pragma GCC unroll 4
+    for (int i = 0; i < kSide; ++i) column[i] = hn::Load(d, from + (i * kSide + j) * spot_size);
+    Tile<kTile>::output(column, result);
+    half[0][j] = result[0], half[1][j] = result[1];
+  }
+  Tile<kTile>::output(half[0], out[0]);
+  Tile<kTile>::output(half[1], out[1]);
+}
+
+// Outputs of the tile rows row0..row1-1, block by block.
+void forward(const WinogradPlan& p, const float* x, const float* u, const float* bias, bool relu, float* y,
+             int64_t row0, int64_t row1) {
+  const D d;
+  const ConvSize& s = p.s;
+  const int64_t c_in = s.c_in, c_out = s.c_out, panels = p.panels(), tiles = panels * kPanelRows;
+  const int64_t spot_in = tiles * c_in + kSkew, spot_out = tiles * c_out + kSkew, line = s.ow * c_out;
+  float* zeros = scratch<WinogradScratch, float>(c_in + kSpots * (spot_in + spot_out));
+  float *packed = zeros + c_in, *product = packed + kSpots * spot_in;
+  std::fill_n(zeros, c_in, 0.f);
+  for (int64_t b0 = row0; b0 < row1; b0 += p.block) {
+    const int64_t b1 = std::min(b0 + p.block, row1);
+    int64_t tile = 0;
+    for (int64_t row = b0; row < b1; ++row, tile += p.tiles_w)
+      transform_inputs(x + row / p.tiles_h * s.pixels_in() * c_in, s.h, s.w, c_in,
+                       row % p.tiles_h * kTile - s.pad_h, -s.pad_w, p.tiles_w, 0, c_in, zeros,
+                       [&](int64_t tx, int64_t c, const V(&out)[kSide][kSide]) HWY_ATTR {
+                         const int64_t t = tile + tx;
+                         float* to = packed + t / kPanelRows * kPanelRows * c_in +
+                                     t % kPanelRows * kPanelDepth +
+                                     c / kPanelDepth * kPanelDepth * kPanelRows + c % kPanelDepth;
+#pragma GCC unroll 16
+                         for (int spot = 0; spot < kSpots; ++spot)
+                           hn::Store(out[spot / kSide][spot % kSide], d, to + spot * spot_in);
+                       });
+    const int64_t used = (tile + kPanelRows - 1) / kPanelRows;
+    for (int64_t spot = 0; spot < kSpots; ++spot)
+      panels_product(packed + spot * spot_in, used, u + spot * c_in * c_out, c_in, c_out,
+                     product + spot * spot_out, c_out);
+    tile = 0;
+    for (int64_t row = b0; row < b1; ++row) {
+      const int64_t oy = row % p.tiles_h * kTile, high = std::min<int64_t>(kTile, s.oh - oy);
+      float* image = y + (row / p.tiles_h * s.oh + oy) * s.ow * c_out;
+      for (int64_t tx = 0; tx < p.tiles_w; ++tx, ++tile) {
+        const int64_t wide = std::min<int64_t>(kTile, s.ow - tx * kTile);
+        float* to = image + tx * kTile * c_out;
+        for (int64_t c = 0; c < c_out; c += kL) {
+          V out[kTile][kTile];
+          transform_output(product + tile * c_out + c, spot_out, out);
+          if (bias || relu) {
+            const V shift = bias ? hn::LoadU(d, bias + c) : hn::Zero(d);
+#pragma GCC unroll 4
+            for (int i = 0; i < kTile * kTile; ++i) {
+              V& value = out[i / kTile][i % kTile];
+              value = value + shift;
+              if (relu) value = hn::IfThenZeroElse(value < hn::Zero(d), value);
+            }
+          }
+          hn::StoreU(out[0][0], d, to + c);
+          if (wide > 1) hn::StoreU(out[0][1], d, to + c_out + c);
+          if (high > 1) hn::StoreU(out[1][0], d, to + line + c);
+          if (wide > 1 && high > 1) hn::StoreU(out[1][1], d, to + line + c_out + c);
+        }
+      }
+    }
+  }
+}
+
+// Adds to sum[spot][o1 - o0][i1 - i0] the products of transformed dy and x over tile rows row0..row1-1, for
+// output channels o0..o1-1 and input channels i0..i1-1.
+void gradient(const WinogradPlan& p, const float* dy, const float* x, int64_t row0, int64_t row1, int64_t o0,
+              int64_t o1, int64_t i0, int64_t i1, float* sum) {
+  const D d;
+  const ConvSize& s = p.s;
+  const int64_t no = o1 - o0, ni = i1 - i0;
+  // As many tiles at once as keep both transformed operands within about 400 KiB.
+  const int64_t fit = (no + ni <= 32 ? 12 : no + ni <= 64 ? 40 : 100) * 1024 / (kSpots * (no + ni));
+  const int64_t block = std::max<int64_t>(1, fit / std::max<int64_t>(1, p.tiles_w));
+  const int64_t tiles = block * p.tiles_w, line = std::max(s.c_in, s.c_out);
+  float* zeros = scratch<WinogradScratch, float>(line + kSpots * (tiles * (ni + no) + 2 * kSkew));
+  const int64_t spot_x = tiles * ni + kSkew, spot_g = tiles * no + kSkew;
+  float *xt = zeros + line, *gt = xt + kSpots * spot_x;
+  std::fill_n(zeros, line, 0.f);
+  for (int64_t b0 = row0; b0 < row1; b0 += block) {
+    const int64_t b1 = std::min(b0 + block, row1);
+    int64_t tile = 0;
+    for (int64_t row = b0; row < b1; ++row) {
+      const int64_t image = row / p.tiles_h, oy = row % p.tiles_h * kTile;
+      transform_inputs(
+          x + image * s.pixels_in() * s.c_in, s.h, s.w, s.c_in, oy - s.pad_h, -s.pad_w, p.tiles_w, i0, ni,
+          zeros, [&](int64_t tx, int64_t c, const V(&out)[kSide][kSide]) HWY_ATTR {
+#pragma GCC unroll 16
+            for (int spot = 0; spot < kSpots; ++spot)
+              hn::Store(out[spot / kSide][spot % kSide], d, xt + spot * spot_x + (tile + tx) * ni + c);
+          });
+      for (int64_t tx = 0; tx < p.tiles_w; ++tx, ++tile) {
+        const float* at[kTile][kTile];
+        for (int i = 0; i < kTile; ++i)
+          for (int j = 0; j < kTile; ++j)
+            at[i][j] = oy + i < s.oh && tx * kTile + j < s.ow
+                           ? dy + ((image * s.oh + oy + i) * s.ow + tx * kTile + j) * s.c_out
+                           : zeros;
+        for (int64_t c = 0; c < no; c += kL) {
+          V in[kTile][kTile], out[kSide][kSide];
+          for (int i = 0; i < kTile; ++i)
+            for (int j = 0; j < kTile; ++j) in[i][j] = hn::LoadU(d, at[i][j] + o0 + c);
+          both_ways(in, out, [](const V(&a)[kTile], V(&b)[kSide]) HWY_ATTR { Tile<kTile>::spread(a, b); });
+#pragma GCC unroll 16
+          for (int spot = 0; spot < kSpots; ++spot)
+            hn::Store(out[spot / kSide][spot % kSide], d, gt + spot * spot_g + tile * no + c);
+        }
+      }
+    }
+    for (int64_t spot = 0; spot < kSpots; ++spot)
+      outer_product(gt + spot * spot_g, no, no, xt + spot * spot_x, ni, ni, tile, sum + spot * no * ni, ni);
+  }
+}
+
+// dweight[o][3][3][c_in] = G^T u G for output channels begin to end; u is [spot][c_out][c_in].
+void filter_gradient(const float* u, int64_t c_in, int64_t begin, int64_t end, int64_t c_out,
+                     float* dweight) {
+  const D d;
+  const V half_one = hn::Set(d, 0.5f);
+  for (int64_t o = begin; o < end; ++o)
+    for (int64_t c = 0; c < c_in; c += kL) {
+      V in[4][4], half[3][4];
+#pragma GCC unroll 16
+      for (int spot = 0; spot < 16; ++spot)
+        in[spot / 4][spot % 4] = hn::LoadU(d, u + (spot * c_out + o) * c_in + c);
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; ++j) {
+        const V column[4] = {in[0][j], in[1][j], in[2][j], in[3][j]};
+        V result[3];
+        Tile<2>::filter_gradient(half_one, column, result);
+        for (int i = 0; i < 3; ++i) half[i][j] = result[i];
+      }
+      for (int i = 0; i < 3; ++i) {
+        V result[3];
+        Tile<2>::filter_gradient(half_one, half[i], result);
+        for (int j = 0; j < 3; ++j) hn::StoreU(result[j], d, dweight + ((o * 3 + i) * 3 + j) * c_in + c);
+      }
+    }
+}
+
+WinogradTable winograd() { return {filters, forward, gradient, filter_gradient}; }
+
+}  // namespace
+}  // namespace sigma::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace sigma::kernels {
+namespace {
+
+HWY_EXPORT(winograd);
+WinogradTable table() { return HWY_DYNAMIC_DISPATCH(winograd)(); }
+
+struct FilterScratch {};
+struct SumScratch {};
+
+const float* transformed_filters(const ConvSize& s, const float* weight, bool transposed) {
+  float* u = scratch<FilterScratch, float>(kSpots * s.c_in * s.c_out);
+  WinogradWeights w{s.c_in, s.c_out, weight, transposed};
+  auto kernel = table().filters;
+  parallel_ranges(transposed ? s.c_out : s.c_in, std::max<int64_t>(1, 4096 / (transposed ? s.c_in : s.c_out)),
+                  [&](int64_t begin, int64_t end) { kernel(w, begin, end, u); });
+  return u;
+}
+
+}  // namespace
+
+bool winograd_fits(const ConvSize& s) {
+  return s.kh == 3 && s.kw == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
+         s.dilation_w == 1 && s.groups == 1 && s.pad_h <= 2 && s.pad_w <= 2 && s.c_in % 16 == 0 &&
+         s.c_out % 16 == 0;
+}
+
+void winograd_forward(const ConvSize& s, const float* x, const float* weight, const float* bias, float* y,
+                      const ConvEpilogue<float>& epilogue) {
+  const WinogradPlan plan(s);
+  const float* u = transformed_filters(s, weight, false);
+  PartialMoments parts(epilogue.mean ? (plan.rows + plan.task - 1) / plan.task : 0, s.c_out);
+  auto kernel = table().forward;
+  parallel_ranges(plan.rows, plan.task, [&](int64_t row0, int64_t row1) {
+    kernel(plan, x, u, bias, epilogue.relu, y, row0, row1);
+    if (!epilogue.mean) return;
+    auto pixel = [&](int64_t row) {
+      return row / plan.tiles_h * s.pixels_out() + row % plan.tiles_h * kTile * s.ow;
+    };
+    parts.add(row0 / plan.task, y + pixel(row0) * s.c_out, pixel(row1) - pixel(row0));
+  });
+  if (epilogue.mean) parts.merge(epilogue.mean, epilogue.var);
+}
+
+void winograd_backward_data(const ConvSize& s, const float* dy, const float* weight, float* dx) {
+  ConvSize t = s;  // the convolution of dy that gives dx
+  t.h = s.oh, t.w = s.ow, t.c_in = s.c_out, t.oh = s.h, t.ow = s.w, t.c_out = s.c_in;
+  t.pad_h = 2 - s.pad_h, t.pad_w = 2 - s.pad_w;
+  const WinogradPlan plan(t);
+  const float* u = transformed_filters(s, weight, true);
+  auto kernel = table().forward;
+  parallel_ranges(plan.rows, plan.task,
+                  [&](int64_t row0, int64_t row1) { kernel(plan, dy, u, nullptr, false, dx, row0, row1); });
+}
+
+void winograd_backward_weight(const ConvSize& s, const float* dy, const float* x, float* dweight) {
+  const WinogradPlan plan(s);
+  const int64_t size = kSpots * s.c_in * s.c_out;
+  // Groups of images that are summed apart: 16, fewer where their sums would not fit the caches.
+  const int64_t all = plan.rows * plan.tiles_w;
+  const int64_t groups =
+      std::min({s.n, std::clamp<int64_t>((4 << 20) / size, 4, 16), std::max<int64_t>(4, all / 32)});
+  const int64_t side = 128;  // channels of a task on either side: its sums stay in L2
+  const int64_t blocks_o = (s.c_out + side - 1) / side, blocks_i = (s.c_in + side - 1) / side;
+  float* sums = scratch<SumScratch, float>(std::max<int64_t>(1, groups) * size);
+  auto kernel = table().gradient;
+  parallel_for(groups * blocks_o * blocks_i, [&](int64_t task) {
+    const int64_t part = task / (blocks_o * blocks_i), o0 = task / blocks_i % blocks_o * side,
+                  i0 = task % blocks_i * side;
+    const int64_t o1 = std::min(o0 + side, s.c_out), i1 = std::min(i0 + side, s.c_in), no = o1 - o0,
+                  ni = i1 - i0;
+    struct Own {};
+    float* own = scratch<Own, float>(kSpots * no * ni);
+    std::fill_n(own, kSpots * no * ni, 0.f);
+    kernel(plan, dy, x, part * s.n / groups * plan.tiles_h, (part + 1) * s.n / groups * plan.tiles_h, o0, o1,
+           i0, i1, own);
+    for (int64_t spot = 0; spot < kSpots; ++spot)
+      for (int64_t o = 0; o < no; ++o)
+        std::copy_n(own + (spot * no + o) * ni, ni,
+                    sums + part * size + (spot * s.c_out + o0 + o) * s.c_in + i0);
+  });
+  if (groups == 0) {
+    std::fill_n(dweight, s.c_out * s.taps(), 0.f);
+    return;
+  }
+  merge_tree(sums, groups, size);
+  auto finish = table().filter_gradient;
+  parallel_ranges(s.c_out, std::max<int64_t>(1, 4096 / s.c_in),
+                  [&](int64_t begin, int64_t end) { finish(sums, s.c_in, begin, end, s.c_out, dweight); });
+}
+
+}  // namespace sigma::kernels
+#endif

@@ -1,0 +1,145 @@
+// Register-blocked products, the inner loops of every convolution. Included once a SIMD target.
+//
+// C (rows x n) = A (rows x k) * B (k x n), both packed:
+//   A in panels of 8 rows, [panel][k / 16][8][16]: the 16 values of a row lie next to each other, as a
+//   pixel's
+//     channels do, and every address in the loop is the panel's pointer plus a constant;
+//   B in blocks of 2 vectors of columns, [block][k][2 L], L lanes; a last block of at most L columns is
+//   [k][L].
+// 8 rows x 2 vectors hold 16 accumulators: two FMAs a cycle need 8 in flight, and each step loads 2 vectors
+// and broadcasts 8 values for its 16 FMAs. One vector of columns takes two panels at once instead.
+#if defined(SIGMA_KERNELS_PANEL_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SIGMA_KERNELS_PANEL_INL_H_
+#undef SIGMA_KERNELS_PANEL_INL_H_
+#else
+#define SIGMA_KERNELS_PANEL_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include "core/kernels/panel.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace sigma::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// At most 16 lanes: the packed layouts count on it.
+template <class T>
+using Wide = hn::CappedTag<T, 16>;
+template <class T>
+constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(Wide<T>()));
+// Rows of one register block: 32 registers hold 8 x 2 accumulators, 16 hold 4 x 2.
+constexpr int64_t kRegisterRows = HWY_TARGET == HWY_AVX3 ? 8 : 4;
+
+// kRows rows of one panel (or of two: rows from 8 on come from `a1`) times V vectors of columns.
+template <int kRows, int V, class T>
+HWY_INLINE void panel_block(const T* HWY_RESTRICT a0, const T* HWY_RESTRICT a1, const T* HWY_RESTRICT b,
+                            int64_t k, T* HWY_RESTRICT c, int64_t ldc) {
+  const Wide<T> d;
+  constexpr int64_t lanes = kLanes<T>;
+  hn::Vec<Wide<T>> sum[kRows][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) sum[r][v] = hn::Zero(d);
+  for (; k > 0; k -= kPanelDepth, a0 += kPanelRows * kPanelDepth, a1 += kPanelRows * kPanelDepth) {
+    const int64_t steps = k < kPanelDepth ? k : kPanelDepth;
+    for (int64_t j = 0; j < steps; ++j, b += V * lanes) {
+      hn::Vec<Wide<T>> column[V];
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) column[v] = hn::Load(d, b + v * lanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r) {
+        const auto value =
+            hn::Set(d, r < kPanelRows ? a0[r * kPanelDepth + j] : a1[(r - kPanelRows) * kPanelDepth + j]);
+#pragma GCC unroll 2
+        for (int v = 0; v < V; ++v) sum[r][v] = hn::MulAdd(value, column[v], sum[r][v]);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) hn::StoreU(sum[r][v], d, c + r * ldc + v * lanes);
+}
+
+// `panels` panels of A times one block of B with V vectors; C has 8 * panels rows.
+template <int V, class T>
+HWY_INLINE void panels_times_block(const T* a, int64_t panels, const T* b, int64_t k, T* c, int64_t ldc) {
+  const int64_t size = round_up(k, kPanelDepth) * kPanelRows;
+  int64_t p = 0;
+  if constexpr (V == 1 && kRegisterRows == kPanelRows)
+    for (; p + 2 <= panels; p += 2)
+      panel_block<2 * kPanelRows, V>(a + p * size, a + (p + 1) * size, b, k, c + p * kPanelRows * ldc, ldc);
+  for (; p < panels; ++p)
+    for (int64_t r = 0; r < kPanelRows; r += kRegisterRows) {
+      const T* rows = a + p * size + r * kPanelDepth;
+      panel_block<kRegisterRows, V>(rows, rows, b, k, c + (p * kPanelRows + r) * ldc, ldc);
+    }
+}
+
+// C [8 panels][ldc] = A * B for all blocks of B; ldc is at least n rounded up to the lanes.
+template <class T>
+HWY_INLINE void panels_product(const T* a, int64_t panels, const T* b, int64_t k, int64_t n, T* c,
+                               int64_t ldc) {
+  constexpr int64_t lanes = kLanes<T>;
+  for (int64_t column = 0; column < n; column += 2 * lanes) {
+    if (n - column > lanes) {
+      panels_times_block<2>(a, panels, b, k, c + column, ldc);
+      b += k * 2 * lanes;
+    } else {
+      panels_times_block<1>(a, panels, b, k, c + column, ldc);
+    }
+  }
+}
+
+// C[r][v] += sum over t of a[t * lda + r] * b[t * ldb + v]: kRows x V vectors of a sum of outer products.
+template <int kRows, int V, class T>
+HWY_INLINE void outer_block(const T* HWY_RESTRICT a, int64_t lda, const T* HWY_RESTRICT b, int64_t ldb,
+                            int64_t count, T* HWY_RESTRICT c, int64_t ldc) {
+  const Wide<T> d;
+  constexpr int64_t lanes = kLanes<T>;
+  hn::Vec<Wide<T>> sum[kRows][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) sum[r][v] = hn::LoadU(d, c + r * ldc + v * lanes);
+  for (int64_t t = 0; t < count; ++t, a += lda, b += ldb) {
+    hn::Vec<Wide<T>> column[V];
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) column[v] = hn::LoadU(d, b + v * lanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const auto value = hn::Set(d, a[r]);
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) sum[r][v] = hn::MulAdd(value, column[v], sum[r][v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 2
+    for (int v = 0; v < V; ++v) hn::StoreU(sum[r][v], d, c + r * ldc + v * lanes);
+}
+
+// C (m x n) += A^T B with A [count][lda], B [count][ldb]; m a multiple of 8, n of the lanes.
+template <class T>
+HWY_INLINE void outer_product(const T* a, int64_t lda, int64_t m, const T* b, int64_t ldb, int64_t n,
+                              int64_t count, T* c, int64_t ldc) {
+  constexpr int64_t lanes = kLanes<T>;
+  for (int64_t j = 0; j < n; j += 2 * lanes) {
+    if (n - j >= 2 * lanes) {
+      for (int64_t i = 0; i < m; i += kRegisterRows)
+        outer_block<kRegisterRows, 2>(a + i, lda, b + j, ldb, count, c + i * ldc + j, ldc);
+      continue;
+    }
+    int64_t i = 0;
+    for (; i + 2 * kRegisterRows <= m; i += 2 * kRegisterRows)
+      outer_block<2 * kRegisterRows, 1>(a + i, lda, b + j, ldb, count, c + i * ldc + j, ldc);
+    for (; i < m; i += kRegisterRows)
+      outer_block<kRegisterRows, 1>(a + i, lda, b + j, ldb, count, c + i * ldc + j, ldc);
+  }
+}
+
+}  // namespace sigma::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif

@@ -1,0 +1,83 @@
+#include "layers/fusion.h"
+
+#include <typeinfo>
+#include <utility>
+
+#include "layers/activations.h"
+#include "layers/batch_norm.h"
+#include "layers/conv2d.h"
+#include "layers/sequential.h"
+
+namespace sigma {
+namespace {
+
+thread_local bool fusion = true;
+
+template <class Layer>
+Layer* as(Module* m) {
+  return m && typeid(*m) == typeid(Layer) ? static_cast<Layer*>(m) : nullptr;
+}
+BatchNorm* as_norm(Module* m) {
+  if (auto* norm = as<BatchNorm2d>(m)) return norm;
+  return as<BatchNorm1d>(m);
+}
+
+// Steps through the children; layers folded away are passed over, observed ones are not offered for fusion.
+struct Cursor {
+  const std::vector<std::pair<std::string, ModulePtr>>& children;
+  size_t at, end;
+
+  Module* peek() {
+    while (at < end && as<Identity>(children[at].second.get()) && !children[at].second->has_forward_hooks())
+      ++at;
+    return at < end ? children[at].second.get() : nullptr;
+  }
+  template <class Find>
+  auto take(Find find) -> decltype(find(nullptr)) {
+    Module* m = peek();
+    if (!m || m->has_forward_hooks()) return nullptr;
+    auto* found = find(m);
+    if (found) ++at;
+    return found;
+  }
+};
+
+}  // namespace
+
+NoFusion::NoFusion() : previous_(std::exchange(fusion, false)) {}
+NoFusion::~NoFusion() { fusion = previous_; }
+
+Variable run_chain(const std::vector<std::pair<std::string, ModulePtr>>& children, size_t begin, size_t end,
+                   const Variable& x, const Variable& skip) {
+  Variable y = x;
+  bool skipped = !skip.defined();
+  Cursor cursor{children, begin, end};
+  while (Module* m = cursor.peek()) {
+    Conv2d* conv = fusion ? cursor.take(as<Conv2d>) : nullptr;
+    BatchNorm* norm = fusion ? cursor.take(as_norm) : nullptr;
+    if (!conv && !norm) {
+      y = (*m)(y);
+      ++cursor.at;
+      continue;
+    }
+    BatchNormArguments after;
+    if (norm) {
+      after.relu = cursor.take(as<ReLU>) != nullptr;
+      if (!after.relu && !skipped && !cursor.peek()) {
+        after.relu = skipped = true;
+        after.skip = skip;
+      }
+      if (conv) y = conv->forward(y, {.moments = norm->uses_batch_statistics() ? &after.moments : nullptr});
+      y = norm->forward(y, std::move(after));
+    } else {
+      bool no_gradient = !will_record({y, conv->weight, conv->bias});
+      y = conv->forward(y, {.relu = no_gradient && cursor.take(as<ReLU>)});
+    }
+  }
+  if (skipped) return y;
+  SIGMA_CHECK(y.shape() == skip.shape(), "residual", "body and shortcut give different shapes, {} and {}",
+              y.shape().str(), skip.shape().str());
+  return relu(add(y, skip));
+}
+
+}  // namespace sigma

@@ -1,0 +1,34 @@
+// Passes over memory that a chain of layers can share. A network is written as plain layers; while they run
+// one after the other, these neighbours are recognised and computed together:
+//
+//   Conv2d, BatchNorm2d        the convolution sums the batch's statistics while its outputs are in the cache
+//   BatchNorm, (+ skip), ReLU  one pass forward; one pass for the mask and both sums backward
+//   Conv2d, ReLU               without gradients, one pass
+//
+// A layer that someone observes through a forward hook, or that is a class derived from these, is left alone.
+// The result equals that of the layers one by one bit for bit, but for the statistics: their float64 sums are
+// cut elsewhere, so mean and deviation may differ by some 1e-15 of their value before they are rounded to
+// float32.
+#pragma once
+
+#include "layers/module.h"
+
+namespace sigma {
+
+// Runs children begin..end-1 on x. With `skip` defined, the result is relu(chain(x) + skip).
+Variable run_chain(const std::vector<std::pair<std::string, ModulePtr>>& children, size_t begin, size_t end,
+                   const Variable& x, const Variable& skip = {});
+
+// Off: every layer runs by itself, on this thread. For tests and for looking at the difference.
+class NoFusion {
+ public:
+  NoFusion();
+  ~NoFusion();
+  NoFusion(const NoFusion&) = delete;
+  NoFusion& operator=(const NoFusion&) = delete;
+
+ private:
+  bool previous_;
+};
+
+}  // namespace sigma
