@@ -1,5 +1,7 @@
 #include "core/storage.h"
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <mutex>
 #include <unordered_map>
@@ -38,6 +40,17 @@ Pool& pool() {
   return *instance;
 }
 
+// Blocks of many megabytes ask for 2 MiB pages: passes over them miss the TLB 500 times less often.
+std::byte* allocate(size_t size) {
+  constexpr size_t kHuge = 2 << 20;
+  if (size < 2 * kHuge) return static_cast<std::byte*>(std::aligned_alloc(64, size));
+  auto* block = static_cast<std::byte*>(std::aligned_alloc(kHuge, (size + kHuge - 1) / kHuge * kHuge));
+#if defined(MADV_HUGEPAGE)
+  if (block) madvise(block, size, MADV_HUGEPAGE);  // a wish: where it is not granted, nothing changes
+#endif
+  return block;
+}
+
 std::byte* acquire(size_t size) {
   Pool& p = pool();
   {
@@ -52,7 +65,7 @@ std::byte* acquire(size_t size) {
       return block;
     }
   }
-  auto* block = size > SIZE_MAX / 2 ? nullptr : static_cast<std::byte*>(std::aligned_alloc(64, size));
+  auto* block = size > SIZE_MAX / 2 ? nullptr : allocate(size);
   if (!block) {
     std::lock_guard lock(p.mutex);
     p.stats.in_use -= size;
