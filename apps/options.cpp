@@ -84,7 +84,7 @@ void add_flags(CLI::App& verb, Options& o, unsigned groups) {
         lists ? "test images for those measurements, spread over the test set (0: all; default: as many as "
                 "cost no more than training)"
               : "test images for those measurements, spread over the test set (default: all)");
-    add("--precision", o.precision, "f32");
+    add("--precision", o.precision, "f32|bf16: what is kept between the layers; weights and sums are f32");
   }
   if (lists) {
     add("--seeds", o.seeds, "how many seeds, counted from --seed");
@@ -144,7 +144,7 @@ void check(const Options& o) {
       bad("--normalize", fmt::format("unknown kind \"{}\", expected none, unit or standard", item));
   for (double s : o.std)
     if (!(s > 0)) bad("--std", fmt::format("expected deviations above 0, got {}", s));
-  if (o.precision != "f32") bad("--precision", fmt::format("expected f32, got \"{}\"", o.precision));
+  parse_precision(o.precision);
   if (o.crop_padding != "reflect" && o.crop_padding != "zero")
     bad("--crop-padding", fmt::format("expected reflect or zero, got \"{}\"", o.crop_padding));
   if (o.warmup > 0 && o.schedule == "one-cycle") bad("--warmup", "one-cycle has a warm-up of its own");
@@ -158,6 +158,12 @@ bool parse_switch(const std::string& flag, const std::string& text) {
   if (text == "on") return true;
   if (text == "off") return false;
   bad(flag, fmt::format("expected on or off, got \"{}\"", text));
+}
+
+DType parse_precision(const std::string& text) {
+  if (text != "f32" && text != "bf16")
+    fail(ErrorKind::usage, "--precision", "expected f32 or bf16, got \"{}\"", text);
+  return text == "bf16" ? DType::bfloat16 : DType::float32;
 }
 
 double parse_number(const std::string& flag, const std::string& text) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/dtype.h"
 #include "data/transforms.h"
 
 namespace CLI {
@@ -52,6 +53,7 @@ void add_flags(CLI::App& verb, Options& options, unsigned groups);
 void check(const Options& options);
 
 bool parse_switch(const std::string& flag, const std::string& text);  // on, off
+DType parse_precision(const std::string& text);                       // f32, bf16
 double parse_number(const std::string& flag, const std::string& text);
 std::vector<std::string> split_list(const std::string& flag, const std::string& text);
 

@@ -83,7 +83,7 @@ struct Parser {
       CLI::App* b = bench->add_subcommand(what);
       add_flags(*b, o, kThreads | (std::string(what) == "kernels" ? 0u : static_cast<unsigned>(kModel)));
       b->add_option("--batch-size", o.batch_size, "images a step");
-      b->add_option("--precision", o.precision, "f32");
+      b->add_option("--precision", o.precision, "f32|bf16: what is kept between the layers");
       b->add_option("--seconds", call.seconds, "how long to measure");
       b->callback([this, what] { call.bench_what = what; });
     }

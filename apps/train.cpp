@@ -354,6 +354,7 @@ int run_train(const Options& o) {
   s.loader.normalization = normalization_for(o, o.normalize, data);
   s.loader.augmentation = augmentation_for(o);
   s.sgd = {parse_number("--lr", o.lr), o.momentum, 0, o.weight_decay, o.nesterov};
+  s.precision = parse_precision(o.precision);
   s.label_smoothing = o.label_smoothing;
   s.clip_norm = o.clip_norm;
   s.seed = o.seed;

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "apps/signals.h"
+#include "autograd/precision.h"
 #include "core/math.h"
 #include "layers/cross_entropy.h"
 
@@ -46,7 +47,11 @@ StepResult Trainer::step() {
   result.lr = setup_.schedule.at(step_);
   model_->train();
   model_->set_step(static_cast<uint64_t>(step_));
-  Variable logits = (*model_)(Variable(batch.images));
+  Variable logits;
+  {
+    Autocast scope(setup_.precision);
+    logits = cast((*model_)(Variable(batch.images)), DType::float32);
+  }
   Variable loss = cross_entropy(logits, batch.labels, {.label_smoothing = setup_.label_smoothing});
   result.loss = loss.item();
   result.count = batch.labels.numel();
@@ -79,6 +84,7 @@ std::string Trainer::first_bad_layer(const Tensor& images) {
   });
   {
     NoGrad off;
+    Autocast scope(setup_.precision);
     (*model_)(Variable(images));
   }
   for (auto& [m, id] : hooks) m->remove_forward_hook(id);

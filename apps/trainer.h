@@ -21,6 +21,7 @@ struct TrainSetup {
   SGDOptions sgd;
   LrSchedule schedule;
   double label_smoothing = 0, clip_norm = 0;
+  DType precision = DType::float32;  // bfloat16: activations and their gradients; see autograd/precision.h
   uint64_t seed = 0;
 };
 

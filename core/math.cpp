@@ -43,14 +43,15 @@ template <class Op>
 Tensor binary(const char* tag, const Tensor& a, const Tensor& b, Op op) {
   SIGMA_CHECK(a.dtype() == b.dtype(), tag, "expected one dtype, got {} and {}", name_of(a.dtype()),
               name_of(b.dtype()));
-  return dispatch_floating(a.dtype(), tag, [&](auto zero) {
+  return dispatch_stored(a.dtype(), tag, [&](auto zero) {
     using T = decltype(zero);
+    using C = Compute<T>;
     if (a.shape() == b.shape()) {
       Tensor other = b.to(a.layout());
       Tensor y = Tensor::empty_like(a);
       const T *pa = a.data<T>(), *pb = other.data<T>();
       T* py = y.mutable_data<T>();
-      for (int64_t i = 0; i < y.numel(); ++i) py[i] = op(pa[i], pb[i]);
+      for (int64_t i = 0; i < y.numel(); ++i) py[i] = T(op(C(pa[i]), C(pb[i])));
       return y;
     }
     Shape shape = broadcast_shapes(a.shape(), b.shape(), tag);
@@ -60,7 +61,7 @@ Tensor binary(const char* tag, const Tensor& a, const Tensor& b, Op op) {
     T* py = y.mutable_data<T>();
     int64_t row = shape[-1], step_a = sa.back(), step_b = sb.back();
     each_row(shape, sa, sb, [&](int64_t ia, int64_t ib, int64_t iy) {
-      for (int64_t i = 0; i < row; ++i) py[iy + i] = op(pa[ia + i * step_a], pb[ib + i * step_b]);
+      for (int64_t i = 0; i < row; ++i) py[iy + i] = T(op(C(pa[ia + i * step_a]), C(pb[ib + i * step_b])));
     });
     return y;
   });
@@ -68,12 +69,12 @@ Tensor binary(const char* tag, const Tensor& a, const Tensor& b, Op op) {
 
 template <class Op>
 Tensor unary(const char* tag, const Tensor& a, Op op) {
-  return dispatch_floating(a.dtype(), tag, [&](auto zero) {
+  return dispatch_stored(a.dtype(), tag, [&](auto zero) {
     using T = decltype(zero);
     Tensor y = Tensor::empty_like(a);
     const T* pa = a.data<T>();
     T* py = y.mutable_data<T>();
-    for (int64_t i = 0; i < y.numel(); ++i) py[i] = op(pa[i]);
+    for (int64_t i = 0; i < y.numel(); ++i) py[i] = T(op(Compute<T>(pa[i])));
     return y;
   });
 }
@@ -95,7 +96,7 @@ Shape broadcast_shapes(const Shape& a, const Shape& b, const char* tag) {
 Tensor add(const Tensor& a, const Tensor& b) {
   if (a.shape() == b.shape() && a.dtype() == b.dtype() && is_floating(a.dtype())) {
     Tensor other = b.to(a.layout()), y = Tensor::empty_like(a);
-    dispatch_floating(a.dtype(), "add", [&](auto zero) {
+    dispatch_stored(a.dtype(), "add", [&](auto zero) {
       using T = decltype(zero);
       kernels::add(a.numel(), a.data<T>(), other.data<T>(), y.mutable_data<T>());
     });
@@ -290,9 +291,8 @@ double norm2(const Tensor& a) {
 }
 
 bool all_finite(const Tensor& a) {
-  return dispatch_floating(a.dtype(), "all_finite", [&](auto zero) {
-    return kernels::all_finite(a.data<decltype(zero)>(), a.numel());
-  });
+  return dispatch_stored(a.dtype(), "all_finite",
+                         [&](auto zero) { return kernels::all_finite(a.data<decltype(zero)>(), a.numel()); });
 }
 
 bool identical(const Tensor& a, const Tensor& b) {

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/kernels/elementwise.h"
 #include "core/kernels/layout.h"
 
 namespace sigma {
@@ -75,7 +76,12 @@ Tensor Tensor::clone() const {
 Tensor Tensor::to(DType dtype) const {
   if (dtype == dtype_) return *this;
   Tensor t = empty(shape_, dtype, layout_);
-  t.copy_(*this);
+  if (dtype == DType::bfloat16 && dtype_ == DType::float32)  // between the layers of mixed precision: fast
+    kernels::round(numel_, data<float>(), t.mutable_data<bfloat16>());
+  else if (dtype == DType::float32 && dtype_ == DType::bfloat16)
+    kernels::convert(numel_, data<bfloat16>(), t.mutable_data<float>());
+  else
+    t.copy_(*this);
   return t;
 }
 

@@ -11,9 +11,9 @@ namespace sigma {
 inline Variable activation(const char* name, kernels::Activation kind, const Variable& x, double slope = 0) {
   using kernels::Activation;
   Tensor y = Tensor::empty_like(x.value());
-  dispatch_floating(x.dtype(), name, [&](auto zero) {
+  dispatch_stored(x.dtype(), name, [&](auto zero) {
     using T = decltype(zero);
-    kernels::activation_forward(kind, x.numel(), x.value().data<T>(), T(slope), y.mutable_data<T>());
+    kernels::activation_forward(kind, x.numel(), x.value().data<T>(), Compute<T>(slope), y.mutable_data<T>());
   });
   SavedTensor saved(kind == Activation::leaky_relu || kind == Activation::gelu ? x.value() : y);
   return record(name, y, {x},
@@ -21,9 +21,9 @@ inline Variable activation(const char* name, kernels::Activation kind, const Var
                                                          const Node& self) -> std::vector<Tensor> {
                   const Tensor& s = saved.get(self);
                   Tensor g = grads[0].to(s.layout()), dx = Tensor::empty_like(s);
-                  dispatch_floating(s.dtype(), self.name, [&](auto zero) {
+                  dispatch_stored(s.dtype(), self.name, [&](auto zero) {
                     using T = decltype(zero);
-                    kernels::activation_backward(kind, s.numel(), g.data<T>(), s.data<T>(), T(slope),
+                    kernels::activation_backward(kind, s.numel(), g.data<T>(), s.data<T>(), Compute<T>(slope),
                                                  dx.mutable_data<T>());
                   });
                   return {dx};

@@ -71,30 +71,31 @@ Variables batch_norm_backward(const Variable& dy, const Variable& x, const Varia
   const bool training = saved.training, needs_dx = node.needs(0);
   Rows in = to_rows(x.value()), g = to_rows(dy.value());
   int64_t channels = in.channels;
-  Tensor dx, dskip, dweight = Tensor::zeros({channels}, x.dtype()),
-                    dbias = Tensor::zeros({channels}, x.dtype());
-  dispatch_floating(x.dtype(), "batch_norm", [&](auto zero) {
-    using T = decltype(zero);
+  const DType master = compute_dtype(x.dtype());
+  Tensor dx, dskip, dweight = Tensor::zeros({channels}, master), dbias = Tensor::zeros({channels}, master);
+  dispatch_stored(x.dtype(), "batch_norm", [&](auto zero) {
+    using X = decltype(zero);
+    using T = Compute<X>;
     const double *mu = stats.data<double>(), *invstd = mu + channels;
     const T* gamma = weight.defined() ? weight.value().data<T>() : nullptr;
     const Tensor &beta = saved.bias.get(node), &y = saved.y.get(node);
     Affine<T> xhat(mu, invstd, nullptr, nullptr, channels),
         out(mu, invstd, gamma, beta.defined() ? beta.data<T>() : nullptr, channels);
     const kernels::NormAffine<T> normalized = xhat.view(), output = out.view();
-    kernels::NormMask<T> mask;
+    kernels::NormMask<X> mask;
     if (saved.relu && has_skip)
-      mask.y = y.data<T>();
+      mask.y = y.data<X>();
     else if (saved.relu)
       mask.affine = &output;
-    const T* grad = g.data.data<T>();
-    T* masked = nullptr;
+    const X* grad = g.data.data<X>();
+    X* masked = nullptr;
     if (mask.y) {
       dskip = rows_like(x.value());
-      masked = dskip.mutable_data<T>();
+      masked = dskip.mutable_data<X>();
     }
     std::vector<double> sum_g(static_cast<size_t>(channels)), sum_gx(sum_g);
     if (in.rows > 0)
-      kernels::norm_backward_reduce(grad, in.data.data<T>(), in.rows, channels, mu, mask, masked,
+      kernels::norm_backward_reduce(grad, in.data.data<X>(), in.rows, channels, mu, mask, masked,
                                     sum_g.data(), sum_gx.data());
     for (size_t c = 0; c < sum_g.size(); ++c) {
       sum_gx[c] *= invstd[c];
@@ -112,8 +113,8 @@ Variables batch_norm_backward(const Variable& dy, const Variable& x, const Varia
       k[c] = static_cast<T>(factor * sum_gx[c] / m);
     }
     dx = rows_like(x.value());
-    kernels::norm_backward_apply(grad, in.data.data<T>(), in.rows, channels, normalized, mask, a.data(),
-                                 b.data(), k.data(), dx.mutable_data<T>());
+    kernels::norm_backward_apply(grad, in.data.data<X>(), in.rows, channels, normalized, mask, a.data(),
+                                 b.data(), k.data(), dx.mutable_data<X>());
     dx = from_rows(dx, x.rank());
   });
   if (!grad_enabled()) {
@@ -187,7 +188,7 @@ Variable batch_norm(const Variable& x, const BatchNormArguments& a) {
     SIGMA_CHECK(a.running_var.defined(), "batch_norm", "running_var must be defined in evaluation mode");
   }
   int64_t channels = shape[1];
-  check_sizes(a, channels, x.dtype());
+  check_sizes(a, channels, compute_dtype(x.dtype()));
   SIGMA_CHECK(!a.training || channels == 0 || shape.numel() / channels != 1, "batch_norm",
               "Expected more than 1 value per channel when training, got input size {}", shape.str());
 
@@ -198,8 +199,9 @@ Variable batch_norm(const Variable& x, const BatchNormArguments& a) {
   Rows in = to_rows(x.value()), skip = a.skip.defined() ? to_rows(a.skip.value()) : Rows{};
   Tensor y = rows_like(x.value()), stats = Tensor::zeros({2, channels}, DType::float64);
   if (in.rows > 0) {
-    dispatch_floating(x.dtype(), "batch_norm", [&](auto zero) {
-      using T = decltype(zero);
+    dispatch_stored(x.dtype(), "batch_norm", [&](auto zero) {
+      using X = decltype(zero);
+      using T = Compute<X>;
       double *mean = stats.mutable_data<double>(), *invstd = mean + channels;
       std::vector<double> var(static_cast<size_t>(channels));
       if (a.training) {
@@ -207,7 +209,7 @@ Variable batch_norm(const Variable& x, const BatchNormArguments& a) {
           std::copy_n(a.moments.data<double>(), channels, mean);
           std::copy_n(a.moments.data<double>() + channels, channels, var.data());
         } else {
-          kernels::norm_statistics(in.data.data<T>(), in.rows, channels, mean, var.data());
+          kernels::norm_statistics(in.data.data<X>(), in.rows, channels, mean, var.data());
         }
         double m = a.momentum, unbiased = static_cast<double>(in.rows) / static_cast<double>(in.rows - 1);
         auto track = [&](Variable buffer, const double* value, double factor) {
@@ -228,8 +230,8 @@ Variable batch_norm(const Variable& x, const BatchNormArguments& a) {
         invstd[c] = inverse_deviation(var[static_cast<size_t>(c)], a.eps);
       Affine<T> f(mean, invstd, a.weight.defined() ? a.weight.value().data<T>() : nullptr,
                   a.bias.defined() ? a.bias.value().data<T>() : nullptr, channels);
-      kernels::norm_apply(in.data.data<T>(), in.rows, channels, f.view(),
-                          skip.defined() ? skip.data.data<T>() : nullptr, a.relu, y.mutable_data<T>());
+      kernels::norm_apply(in.data.data<X>(), in.rows, channels, f.view(),
+                          skip.defined() ? skip.data.data<X>() : nullptr, a.relu, y.mutable_data<X>());
     });
   }
   y = from_rows(y, x.rank());

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "autograd/ops.h"
+#include "autograd/precision.h"
 #include "core/kernels/conv.h"
 #include "layers/init.h"
 #include "layers/module.h"
@@ -59,28 +60,30 @@ struct Conv2dFused {
   bool relu = false;
 };
 
-inline Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
+inline Variable conv2d(const Variable& given, const Variable& weight, const Variable& bias,
                        const Conv2dOptions& options, Conv2dFused fused = {}) {
+  const Variable x = autocast(given);
   kernels::ConvSize s = conv2d_size(x.shape(), weight.shape(), options);
   if (bias.defined())
     SIGMA_CHECK(bias.numel() == s.c_out && bias.dtype() == weight.dtype(), "conv2d",
                 "expected a bias of {} {} elements, got {} {}", s.c_out, name_of(weight.dtype()),
                 bias.numel(), name_of(bias.dtype()));
-  SIGMA_CHECK(x.dtype() == weight.dtype(), "conv2d", "expected {} input, got {}", name_of(weight.dtype()),
-              name_of(x.dtype()));
+  SIGMA_CHECK(compute_dtype(x.dtype()) == weight.dtype(), "conv2d", "expected {} input, got {}",
+              name_of(weight.dtype()), name_of(x.dtype()));
   Tensor input = x.value().to(Layout::channels_last), w = weight.value().to(Layout::channels_last);
   Tensor y = Tensor::empty({s.n, s.c_out, s.oh, s.ow}, x.dtype(), Layout::channels_last);
-  dispatch_floating(x.dtype(), "conv2d", [&](auto zero) {
-    using T = decltype(zero);
-    kernels::ConvEpilogue<T> epilogue{.relu = fused.relu};
+  dispatch_stored(x.dtype(), "conv2d", [&](auto zero) {
+    using X = decltype(zero);
+    using T = Compute<X>;
+    kernels::ConvEpilogue epilogue{.relu = fused.relu};
     // One value a channel has no variance: batch_norm refuses it by name.
     if (fused.moments && s.n * s.pixels_out() > 1) {
       *fused.moments = Tensor::empty({2, s.c_out}, DType::float64);
       epilogue.mean = fused.moments->mutable_data<double>();
       epilogue.var = epilogue.mean + s.c_out;
     }
-    kernels::conv_forward(s, input.data<T>(), w.data<T>(), bias.defined() ? bias.value().data<T>() : nullptr,
-                          y.mutable_data<T>(), epilogue);
+    kernels::conv_forward(s, input.data<X>(), w.data<T>(), bias.defined() ? bias.value().data<T>() : nullptr,
+                          y.mutable_data<X>(), epilogue);
   });
   return record(
       "conv2d", y, {x, weight, bias},
@@ -88,16 +91,17 @@ inline Variable conv2d(const Variable& x, const Variable& weight, const Variable
                               const std::vector<Tensor>& g, const Node& self) -> std::vector<Tensor> {
         const Tensor &tx = input.get(self), &tw = w.get(self);
         Tensor tg = g[0].to(Layout::channels_last), dx, dw, db;
-        dispatch_floating(tg.dtype(), "conv2d", [&](auto zero) {
-          using T = decltype(zero);
+        dispatch_stored(tg.dtype(), "conv2d", [&](auto zero) {
+          using X = decltype(zero);
+          using T = Compute<X>;
           if (self.needs(0)) {
             dx = Tensor::empty_like(tx);
-            kernels::conv_backward_data(s, tg.data<T>(), tw.data<T>(), dx.mutable_data<T>());
+            kernels::conv_backward_data(s, tg.data<X>(), tw.data<T>(), dx.mutable_data<X>());
           }
           if (self.needs(1) || self.needs(2)) {
             dw = Tensor::empty_like(tw);
-            if (self.needs(2)) db = Tensor::empty({s.c_out}, tg.dtype());
-            kernels::conv_backward_weight(s, tg.data<T>(), tx.data<T>(), dw.mutable_data<T>(),
+            if (self.needs(2)) db = Tensor::empty({s.c_out}, tw.dtype());
+            kernels::conv_backward_weight(s, tg.data<X>(), tx.data<X>(), dw.mutable_data<T>(),
                                           db.defined() ? db.mutable_data<T>() : nullptr);
           }
         });

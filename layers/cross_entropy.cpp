@@ -1,11 +1,14 @@
 #include "layers/cross_entropy.h"
 
+#include "autograd/precision.h"
+
 #include <cmath>
 
 namespace sigma {
 
-Variable cross_entropy(const Variable& logits, const Tensor& targets, const CrossEntropyOptions& o) {
+Variable cross_entropy(const Variable& given, const Tensor& targets, const CrossEntropyOptions& o) {
   const char* tag = "cross_entropy";
+  const Variable logits = given.dtype() == DType::bfloat16 ? cast(given, DType::float32) : given;
   SIGMA_CHECK(logits.rank() == 2, tag, "expected logits (N, C), got {}", logits.shape().str());
   int64_t n = logits.dim(0), classes = logits.dim(1);
   SIGMA_CHECK(targets.dtype() == DType::int64 && targets.rank() == 1 && targets.dim(0) == n, tag,

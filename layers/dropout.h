@@ -12,7 +12,7 @@ inline Variable dropout(const Variable& x, double p, Rng rng) {
   SIGMA_CHECK(p >= 0 && p <= 1, "dropout", "expected a probability, got {}", p);
   Tensor mask = Tensor::empty(x.shape(), x.dtype());
   double keep = p < 1 ? 1 / (1 - p) : 0;
-  dispatch_floating(x.dtype(), "dropout", [&](auto zero) {
+  dispatch_stored(x.dtype(), "dropout", [&](auto zero) {
     using T = decltype(zero);
     T* m = mask.mutable_data<T>();
     for (int64_t i = 0; i < mask.numel(); ++i)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "autograd/ops.h"
+#include "autograd/precision.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/gemm.h"
 #include "layers/init.h"
@@ -11,11 +12,12 @@
 namespace sigma {
 
 // `bias` may be undefined.
-inline Variable linear(const Variable& x, const Variable& weight, const Variable& bias = {}) {
+inline Variable linear(const Variable& given, const Variable& weight, const Variable& bias = {}) {
+  const Variable x = autocast(given);
   SIGMA_CHECK(x.rank() >= 1 && weight.rank() == 2 && x.dim(-1) == weight.dim(1), "linear",
               "expected {} features, got input {}", weight.dim(1), x.shape().str());
-  SIGMA_CHECK(x.dtype() == weight.dtype(), "linear", "expected {} input, got {}", name_of(weight.dtype()),
-              name_of(x.dtype()));
+  SIGMA_CHECK(compute_dtype(x.dtype()) == weight.dtype(), "linear", "expected {} input, got {}",
+              name_of(weight.dtype()), name_of(x.dtype()));
   if (bias.defined())
     SIGMA_CHECK(bias.numel() == weight.dim(0) && bias.dtype() == weight.dtype(), "linear",
                 "expected a bias of {} {} elements, got {} {}", weight.dim(0), name_of(weight.dtype()),
@@ -23,13 +25,19 @@ inline Variable linear(const Variable& x, const Variable& weight, const Variable
   int64_t in = weight.dim(1), out = weight.dim(0), rows = in ? x.numel() / in : 0;
   Shape shape = x.shape();
   shape[-1] = out;
+  // bfloat16 values are widened for the product and its result is rounded; float ones are used as they are.
+  const DType master = weight.dtype();
   Tensor input = x.value().contiguous(), y = Tensor::empty(shape, x.dtype());
   using kernels::Trans;
-  dispatch_floating(x.dtype(), "linear", [&](auto zero) {
-    using T = decltype(zero);
-    kernels::parallel_gemm(Trans::no, Trans::yes, rows, out, in, T(1), input.data<T>(), in,
-                           weight.value().data<T>(), in, T(0), y.mutable_data<T>(), out);
-    if (bias.defined()) kernels::add_rows(rows, out, bias.value().data<T>(), y.mutable_data<T>());
+  dispatch_stored(x.dtype(), "linear", [&](auto zero) {
+    using X = decltype(zero);
+    using T = Compute<X>;
+    Tensor wide = input.to(master), product = master == x.dtype() ? y : Tensor::empty(shape, master);
+    kernels::parallel_gemm(Trans::no, Trans::yes, rows, out, in, T(1), wide.data<T>(), in,
+                           weight.value().data<T>(), in, T(0), product.mutable_data<T>(), out);
+    if (bias.defined() || !product.shares_storage(y))
+      kernels::add_rows(rows, out, product.data<T>(), bias.defined() ? bias.value().data<T>() : nullptr,
+                        false, y.mutable_data<X>());
   });
   return record("linear", y, {x, weight, bias},
                 [input = SavedTensor(input), w = SavedTensor(weight.value()), rows, in, out](
@@ -40,22 +48,24 @@ inline Variable linear(const Variable& x, const Variable& weight, const Variable
                     return {reshape(matmul(vg, self.input(1, tw)), tx.shape()),
                             matmul(transpose(vg, 0, 1), vx), self.needs(2) ? sum(vg, {0}) : Variable()};
                   }
-                  Tensor tg = g[0].value().contiguous(), dx, dw, db;
-                  dispatch_floating(tg.dtype(), "linear", [&](auto zero) {
+                  Tensor tg = g[0].value().contiguous(), wide = tg.to(tw.dtype()), dx, dw, db;
+                  dispatch_floating(tw.dtype(), "linear", [&](auto zero) {
                     using T = decltype(zero);
                     if (self.needs(0)) {
-                      dx = Tensor::empty(tx.shape(), tx.dtype());
-                      kernels::parallel_gemm(Trans::no, Trans::no, rows, in, out, T(1), tg.data<T>(), out,
+                      dx = Tensor::empty(tx.shape(), tw.dtype());
+                      kernels::parallel_gemm(Trans::no, Trans::no, rows, in, out, T(1), wide.data<T>(), out,
                                              tw.data<T>(), in, T(0), dx.mutable_data<T>(), in);
+                      dx = dx.to(tx.dtype());
                     }
                     if (self.needs(1)) {
                       dw = Tensor::empty(tw.shape(), tw.dtype());
-                      kernels::parallel_gemm(Trans::yes, Trans::no, out, in, rows, T(1), tg.data<T>(), out,
-                                             tx.data<T>(), in, T(0), dw.mutable_data<T>(), in);
+                      kernels::parallel_gemm(Trans::yes, Trans::no, out, in, rows, T(1), wide.data<T>(), out,
+                                             tx.to(tw.dtype()).template data<T>(), in, T(0),
+                                             dw.mutable_data<T>(), in);
                     }
                     if (self.needs(2)) {
-                      db = Tensor::empty({out}, tg.dtype());
-                      kernels::column_sums(tg.data<T>(), rows, out, db.mutable_data<T>());
+                      db = Tensor::empty({out}, tw.dtype());
+                      kernels::column_sums(wide.data<T>(), rows, out, db.mutable_data<T>());
                     }
                   });
                   auto wrap = [](Tensor t) { return t.defined() ? Variable(std::move(t)) : Variable(); };

@@ -30,7 +30,8 @@ Module& Module::train(bool on) {
 }
 
 Module& Module::to(DType dtype) {
-  SIGMA_CHECK(is_floating(dtype), "to", "expected float32 or float64, got {}", name_of(dtype));
+  SIGMA_CHECK(dtype == DType::float32 || dtype == DType::float64, "to", "expected float32 or float64, got {}",
+              name_of(dtype));
   visit([dtype](const std::string&, Module& m) {
     for (auto* list : {&m.parameters_, &m.buffers_})
       for (auto& [name, v] : *list)

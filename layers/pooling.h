@@ -53,7 +53,7 @@ inline Variable max_pool2d(const Variable& x, const PoolOptions& o) {
   SIGMA_CHECK(s.h * s.w <= INT32_MAX, "max_pool2d", "images of {} x {} pixels are too large", s.h, s.w);
   // Positions as raw bytes: there is no int32 dtype.
   Tensor index = Tensor::empty({y.numel() * 4}, DType::uint8);
-  dispatch_floating(x.dtype(), "max_pool2d", [&](auto zero) {
+  dispatch_stored(x.dtype(), "max_pool2d", [&](auto zero) {
     using T = decltype(zero);
     kernels::max_pool_forward(s, input.data<T>(), y.mutable_data<T>(),
                               reinterpret_cast<int32_t*>(index.mutable_raw()));
@@ -63,7 +63,7 @@ inline Variable max_pool2d(const Variable& x, const PoolOptions& o) {
                                                                     const Node& self) -> std::vector<Tensor> {
                   Tensor g = grads[0].to(Layout::channels_last);
                   Tensor dx = Tensor::empty({s.n, s.c, s.h, s.w}, g.dtype(), Layout::channels_last);
-                  dispatch_floating(g.dtype(), "max_pool2d", [&](auto zero) {
+                  dispatch_stored(g.dtype(), "max_pool2d", [&](auto zero) {
                     using T = decltype(zero);
                     kernels::max_pool_backward(s, g.data<T>(),
                                                reinterpret_cast<const int32_t*>(index.get(self).raw()),
@@ -79,7 +79,7 @@ Variable mean_pool(const char* name, const Variable& x, const kernels::PoolSize&
                    Backward backward) {
   Tensor input = x.value().to(Layout::channels_last);
   Tensor y = Tensor::empty({s.n, s.c, s.oh, s.ow}, x.dtype(), Layout::channels_last);
-  dispatch_floating(x.dtype(), name, [&](auto zero) {
+  dispatch_stored(x.dtype(), name, [&](auto zero) {
     using T = decltype(zero);
     forward(s, input.data<T>(), y.mutable_data<T>());
   });
@@ -88,7 +88,7 @@ Variable mean_pool(const char* name, const Variable& x, const kernels::PoolSize&
                     [s, backward](const std::vector<Tensor>& grads, const Node& self) -> std::vector<Tensor> {
                       Tensor g = grads[0].to(Layout::channels_last);
                       Tensor dx = Tensor::empty({s.n, s.c, s.h, s.w}, g.dtype(), Layout::channels_last);
-                      dispatch_floating(g.dtype(), self.name, [&](auto zero) {
+                      dispatch_stored(g.dtype(), self.name, [&](auto zero) {
                         using T = decltype(zero);
                         backward(s, g.data<T>(), dx.mutable_data<T>());
                       });

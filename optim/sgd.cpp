@@ -38,22 +38,33 @@ SGD::SGD(std::vector<ParameterGroup> groups) : groups_(std::move(groups)) {
 
 void SGD::step() {
   size_t index = 0;
+  std::vector<Tensor> rearranged;  // gradients of another layout than their parameter
+  std::vector<kernels::SgdParameter<float>> f32;
+  std::vector<kernels::SgdParameter<double>> f64;
   for (ParameterGroup& group : groups_) {
     const SGDOptions& o = group.options;
     for (Variable& p : group.parameters) {
       Tensor& velocity = velocities_[index++];
       if (!p.grad().defined()) continue;
       Tensor g = p.grad().to(p.value().layout());
+      if (!g.shares_storage(p.grad())) rearranged.push_back(g);
       bool first = o.momentum != 0 && !velocity.defined();
       if (first) velocity = Tensor::empty_like(p.value());
       kernels::SgdStep s{o.lr, o.momentum, o.dampening, o.weight_decay, o.nesterov, first};
-      dispatch_floating(p.dtype(), "sgd", [&](auto zero) {
+      auto list = [&](auto& parameters, auto zero) {
         using T = decltype(zero);
-        kernels::sgd_update(p.numel(), s, g.data<T>(), o.momentum != 0 ? velocity.mutable_data<T>() : nullptr,
-                            p.mutable_value().mutable_data<T>());
-      });
+        parameters.push_back({p.numel(), s, g.data<T>(),
+                              o.momentum != 0 ? velocity.mutable_data<T>() : nullptr,
+                              p.mutable_value().mutable_data<T>()});
+      };
+      if (p.dtype() == DType::float64)
+        list(f64, double{});
+      else
+        list(f32, float{});
     }
   }
+  kernels::sgd_update(f32.data(), static_cast<int64_t>(f32.size()));
+  kernels::sgd_update(f64.data(), static_cast<int64_t>(f64.size()));
 }
 
 void SGD::zero_grad() {

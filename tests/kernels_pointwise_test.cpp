@@ -147,7 +147,8 @@ TEST_CASE("elementwise sums, products and updates are exact at every length and 
               SgdStep s{0.25, momentum, nesterov ? 0 : 0.5, 0.5, nesterov, first};
               auto g = integers<T>(n, 3), v = integers<T>(n, 4), p = integers<T>(n, 5), v2 = v, p2 = p;
               Shifted<T> sg(g, shift), sv(v, 1 + shift), sp(p, shift);
-              sgd_update(n, s, sg.p, momentum > 0 ? sv.p : nullptr, sp.p);
+              const SgdParameter<T> one{n, s, sg.p, momentum > 0 ? sv.p : nullptr, sp.p};
+              sgd_update(&one, 1);
               for (size_t i = 0; i < count; ++i) {
                 double d = static_cast<double>(g[i]) + 0.5 * static_cast<double>(p[i]), step = d;
                 if (momentum > 0) {
@@ -178,7 +179,7 @@ TEST_CASE("elementwise sums, products and updates are exact at every length and 
       }
       column_sums(x.data(), rows, n, sums.data());
       CHECK(sums == expected);
-      add_rows(rows, n, bias.data(), y.data());
+      add_rows(rows, n, y.data(), bias.data(), false, y.data());
       check_equal(y, shifted);
     }
   };

@@ -8,35 +8,42 @@
 
 namespace sigma::kernels {
 
-template <class T>
-void conv_forward(const ConvSize& s, const T* x, const T* weight, const T* bias, T* y,
-                  const ConvEpilogue<T>& epilogue) {
-  if constexpr (std::is_same_v<T, float>)
+// Winograd's transforms round more than the direct sum; float64, which is for reference, is summed directly.
+template <class X>
+constexpr bool kMayTransform = std::is_same_v<Compute<X>, float>;
+
+template <class X>
+void conv_forward(const ConvSize& s, const X* x, const Compute<X>* weight, const Compute<X>* bias, X* y,
+                  const ConvEpilogue& epilogue) {
+  if constexpr (kMayTransform<X>)
     if (winograd_fits(s)) return winograd_forward(s, x, weight, bias, y, epilogue);
   direct_forward(s, x, weight, bias, y, epilogue);
 }
 
-template <class T>
-void conv_backward_data(const ConvSize& s, const T* dy, const T* weight, T* dx) {
-  if constexpr (std::is_same_v<T, float>)
+template <class X>
+void conv_backward_data(const ConvSize& s, const X* dy, const Compute<X>* weight, X* dx) {
+  if constexpr (kMayTransform<X>)
     if (winograd_fits(s)) return winograd_backward_data(s, dy, weight, dx);
   direct_backward_data(s, dy, weight, dx);
 }
 
-template <class T>
-void conv_backward_weight(const ConvSize& s, const T* dy, const T* x, T* dweight, T* dbias) {
+template <class X>
+void conv_backward_weight(const ConvSize& s, const X* dy, const X* x, Compute<X>* dweight,
+                          Compute<X>* dbias) {
   if (dbias) column_sums(dy, s.n * s.pixels_out(), s.c_out, dbias);
-  if constexpr (std::is_same_v<T, float>)
+  if constexpr (kMayTransform<X>)
     if (winograd_fits(s)) return winograd_backward_weight(s, dy, x, dweight);
   direct_backward_weight(s, dy, x, dweight);
 }
 
-#define SIGMA_INSTANTIATE(T)                                                                             \
-  template void conv_forward(const ConvSize&, const T*, const T*, const T*, T*, const ConvEpilogue<T>&); \
-  template void conv_backward_data(const ConvSize&, const T*, const T*, T*);                             \
-  template void conv_backward_weight(const ConvSize&, const T*, const T*, T*, T*);
+#define SIGMA_INSTANTIATE(X)                                                                      \
+  template void conv_forward(const ConvSize&, const X*, const Compute<X>*, const Compute<X>*, X*, \
+                             const ConvEpilogue&);                                                \
+  template void conv_backward_data(const ConvSize&, const X*, const Compute<X>*, X*);             \
+  template void conv_backward_weight(const ConvSize&, const X*, const X*, Compute<X>*, Compute<X>*);
 SIGMA_INSTANTIATE(float)
 SIGMA_INSTANTIATE(double)
+SIGMA_INSTANTIATE(bfloat16)
 #undef SIGMA_INSTANTIATE
 
 }  // namespace sigma::kernels

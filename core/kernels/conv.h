@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "core/bfloat16.h"
+
 namespace sigma::kernels {
 
 struct ConvSize {
@@ -23,22 +25,24 @@ struct ConvSize {
 };
 
 // What the forward pass does with each block of outputs while it is still in the cache.
-template <class T>
 struct ConvEpilogue {
   bool relu = false;       // y = max(y, 0)
   double* mean = nullptr;  // [c_out] mean and biased variance of y over images and pixels
   double* var = nullptr;
 };
 
+// Images are float, double or bfloat16; weights, biases, their gradients and all sums have the type that is
+// computed with, which for bfloat16 images is float.
+//
 // y = conv(x, weight) + bias; bias may be null.
-template <class T>
-void conv_forward(const ConvSize& s, const T* x /*[n][h][w][c_in]*/, const T* weight, const T* bias,
-                  T* y /*[n][oh][ow][c_out]*/, const ConvEpilogue<T>& epilogue = {});
+template <class X>
+void conv_forward(const ConvSize& s, const X* x /*[n][h][w][c_in]*/, const Compute<X>* weight,
+                  const Compute<X>* bias, X* y /*[n][oh][ow][c_out]*/, const ConvEpilogue& epilogue = {});
 // dx = the transposed convolution of dy.
-template <class T>
-void conv_backward_data(const ConvSize& s, const T* dy, const T* weight, T* dx);
+template <class X>
+void conv_backward_data(const ConvSize& s, const X* dy, const Compute<X>* weight, X* dx);
 // dweight and dbias (may be null). Images are cut into a fixed number of groups whose sums merge in order.
-template <class T>
-void conv_backward_weight(const ConvSize& s, const T* dy, const T* x, T* dweight, T* dbias);
+template <class X>
+void conv_backward_weight(const ConvSize& s, const X* dy, const X* x, Compute<X>* dweight, Compute<X>* dbias);
 
 }  // namespace sigma::kernels

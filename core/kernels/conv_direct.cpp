@@ -1,6 +1,7 @@
 #include "core/kernels/conv_direct.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "core/kernels/norm.h"
 #include "core/kernels/panel.h"
@@ -11,20 +12,22 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "core/kernels/convert-inl.h"
 #include "core/kernels/panel-inl.h"
 
 #ifndef SIGMA_DIRECT_TABLE
 #define SIGMA_DIRECT_TABLE
 namespace sigma::kernels {
-template <class T>
+template <class X>
 struct DirectTable {
+  using T = Compute<X>;
   int64_t lanes;
   // Outputs of rows t0..t1-1 of one image; `packed` holds each group's weights one after the other.
-  void (*forward)(const Gather& g, const T* image, const T* packed, const T* bias, bool relu, T* out,
+  void (*forward)(const Gather& g, const X* image, const T* packed, const T* bias, bool relu, X* out,
                   int64_t t0, int64_t t1);
   // Adds to sum [groups][depth rounded to 8][group_out rounded to lanes] the products of one image's inputs
   // and dy.
-  void (*gradient)(const Gather& g, const T* image, const T* dy, T* sum);
+  void (*gradient)(const Gather& g, const X* image, const X* dy, T* sum);
 };
 
 // Rows of source that outputs t0..t1-1 touch, zero padding included.
@@ -47,9 +50,19 @@ HWY_INLINE void copy_vectors(const T* HWY_RESTRICT from, int64_t count, T* HWY_R
   for (int64_t i = 0; i < count; i += kLanes<T>) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
 }
 
+// to[i] = from[i] in the type that is computed with.
+template <class X>
+HWY_INLINE void copy_converted(const X* HWY_RESTRICT from, int64_t count, Compute<X>* HWY_RESTRICT to) {
+  const Wide<Compute<X>> d;
+  constexpr int64_t lanes = kLanes<Compute<X>>;
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(load(d, from + i), d, to + i);
+  for (; i < count; ++i) to[i] = static_cast<Compute<X>>(from[i]);
+}
+
 // A copy of the source rows that outputs t0..t1-1 need, with zeros around; `to` stands for padded row 0.
-template <class T>
-void pad_rows(const Gather& g, const T* image, int64_t t0, int64_t t1, T* to) {
+template <class X, class T>
+void pad_rows(const Gather& g, const X* image, int64_t t0, int64_t t1, T* to) {
   const SourceRows rows(g, t0, t1);
   const int64_t line = g.padded_w * g.c, left = g.left * g.c, inner = g.w * g.c;
   for (int64_t y = rows.begin; y < rows.end; ++y) {
@@ -59,7 +72,7 @@ void pad_rows(const Gather& g, const T* image, int64_t t0, int64_t t1, T* to) {
       continue;
     }
     std::fill_n(row, left, T(0));
-    std::copy_n(image + (y - g.top) * inner, inner, row + left);
+    copy_converted(image + (y - g.top) * inner, inner, row + left);
     std::fill_n(row + left + inner, line - left - inner, T(0));
   }
 }
@@ -81,22 +94,29 @@ struct PixelWalk {
 };
 
 // to[c] = from[c] + shift[c], rectified if asked, for `count` channels and no further.
-template <class T>
-HWY_INLINE void finish_pixel(const T* from, const T* shift, bool relu, int64_t count, T* to) {
+template <class X, class T>
+HWY_INLINE void finish_pixel(const T* from, const T* shift, bool relu, int64_t count, X* to) {
   const Wide<T> d;
   constexpr int64_t lanes = kLanes<T>;
-  auto value = [&](int64_t c, auto load_shift) HWY_ATTR {
-    auto v = hn::LoadU(d, from + c);
-    if (shift) v = v + load_shift(c);
-    return relu ? hn::IfThenZeroElse(v < hn::Zero(d), v) : v;
-  };
   int64_t c = 0;
-  for (; c + lanes <= count; c += lanes)
-    hn::StoreU(value(c, [&](int64_t at) HWY_ATTR { return hn::LoadU(d, shift + at); }), d, to + c);
-  if (c < count) {
+  for (; c + lanes <= count; c += lanes) {
+    auto v = hn::LoadU(d, from + c);
+    if (shift) v = v + hn::LoadU(d, shift + c);
+    if (relu) v = hn::IfThenZeroElse(v < hn::Zero(d), v);
+    store(v, d, to + c);
+  }
+  if (c == count) return;
+  if constexpr (std::is_same_v<X, T>) {
     const auto some = hn::FirstN(d, static_cast<size_t>(count - c));
-    hn::BlendedStore(value(c, [&](int64_t at) HWY_ATTR { return hn::MaskedLoad(some, d, shift + at); }), some,
-                     d, to + c);
+    auto v = hn::LoadU(d, from + c);
+    if (shift) v = v + hn::MaskedLoad(some, d, shift + c);
+    if (relu) v = hn::IfThenZeroElse(v < hn::Zero(d), v);
+    hn::BlendedStore(v, some, d, to + c);
+  } else {
+    for (; c < count; ++c) {
+      T v = shift ? from[c] + shift[c] : from[c];
+      to[c] = X(relu && v < T(0) ? T(0) : v);
+    }
   }
 }
 
@@ -104,17 +124,19 @@ struct DirectScratch {};
 
 // Where the source of outputs t0.. of an image begins: the image itself, or a padded copy in `buffer`. The
 // pointer stands for source row 0, column 0 of output row t0's frame.
-template <class T>
-const T* source_of(const Gather& g, const T* image, int64_t t0, int64_t t1, T* buffer) {
+template <class X, class T>
+const T* source_of(const Gather& g, const X* image, int64_t t0, int64_t t1, T* buffer) {
   // Without padding and with whole vectors a run, nothing outside the image is read.
-  if (!g.padded() && g.length % kPanelDepth == 0) return image + t0 * g.step_y * g.w * g.c;
+  if constexpr (std::is_same_v<X, T>)
+    if (!g.padded() && g.length % kPanelDepth == 0) return image + t0 * g.step_y * g.w * g.c;
   pad_rows(g, image, t0, t1, buffer);
   return buffer - g.first_row * g.padded_w * g.c;
 }
 
-template <class T>
-void forward(const Gather& g, const T* image, const T* packed, const T* bias, bool relu, T* out, int64_t t0,
-             int64_t t1) {
+template <class X>
+void forward(const Gather& g, const X* image, const Compute<X>* packed, const Compute<X>* bias, bool relu,
+             X* out, int64_t t0, int64_t t1) {
+  using T = Compute<X>;
   constexpr int64_t lanes = kLanes<T>;
   const int64_t k = g.depth(), deep = round_up(k, kPanelDepth), width = round_up(g.group_out, lanes);
   const SourceRows touched(g, t0, t1);
@@ -151,8 +173,11 @@ void forward(const Gather& g, const T* image, const T* packed, const T* bias, bo
           copy_vectors(
               rows + p * line + i, kPanelDepth,
               panels + p / kPanelRows * kPanelRows * deep + (i * kPanelRows + p % kPanelRows * kPanelDepth));
-      panels_product(panels, (count + kPanelRows - 1) / kPanelRows, packed + group * k * width, k,
-                     g.group_out, product, width);
+      panels_product<kPanelRows * kPanelDepth>(panels, (count + kPanelRows - 1) / kPanelRows,
+                                               kPanelRows * deep, packed + group * k * width, k, g.group_out,
+                                               [&](int64_t p, int64_t r, int64_t c) HWY_ATTR {
+                                                 return product + (p * kPanelRows + r) * width + c;
+                                               });
       walk = PixelWalk(g.columns, p0);
       for (int64_t p = 0; p < count; ++p, walk.next()) {
         const int64_t oy = (t0 + walk.t) * g.out_step_y + g.out_y, ox = walk.u * g.out_step_x + g.out_x;
@@ -162,8 +187,9 @@ void forward(const Gather& g, const T* image, const T* packed, const T* bias, bo
     }
 }
 
-template <class T>
-void gradient(const Gather& g, const T* image, const T* dy, T* sum) {
+template <class X>
+void gradient(const Gather& g, const X* image, const X* dy, Compute<X>* sum) {
+  using T = Compute<X>;
   constexpr int64_t lanes = kLanes<T>;
   const int64_t k = g.depth(), deep = round_up(k, 16), tall = round_up(k, 8),
                 width = round_up(g.group_out, lanes);
@@ -185,25 +211,27 @@ void gradient(const Gather& g, const T* image, const T* dy, T* sum) {
         gather_row(offsets, runs, length,
                    source + (walk.t * g.step_y * g.padded_w + walk.u * g.step_x) * g.c + group * g.group_in,
                    rows + p * line);
-      const T* right = dy + p0 * g.out_c + group * g.group_out;
-      int64_t right_line = g.out_c;
-      if (width != g.group_out) {
-        for (int64_t p = 0; p < count; ++p) {
-          std::copy_n(right + p * g.out_c, g.group_out, grads + p * width);
-          std::fill_n(grads + p * width + g.group_out, width - g.group_out, T(0));
-        }
-        right = grads, right_line = width;
+      const X* right_source = dy + p0 * g.out_c + group * g.group_out;
+      const T* right = grads;
+      int64_t right_line = width;
+      if constexpr (std::is_same_v<X, T>)
+        if (width == g.group_out) right = right_source, right_line = g.out_c;
+      for (int64_t p = 0; p < count && right == grads; ++p) {
+        copy_converted(right_source + p * g.out_c, g.group_out, grads + p * width);
+        std::fill_n(grads + p * width + g.group_out, width - g.group_out, T(0));
       }
-      outer_product(rows, line, tall, right, right_line, width, count, sum + group * tall * width, width);
+      outer_product<1>([&](int64_t i) { return rows + i; }, line, tall, [&](int64_t j) { return right + j; },
+                       right_line, width, count, sum + group * tall * width, width);
     }
 }
 
-template <class T>
-DirectTable<T> table() {
-  return {kLanes<T>, forward<T>, gradient<T>};
+template <class X>
+DirectTable<X> table() {
+  return {kLanes<Compute<X>>, forward<X>, gradient<X>};
 }
 DirectTable<float> direct_f32() { return table<float>(); }
 DirectTable<double> direct_f64() { return table<double>(); }
+DirectTable<bfloat16> direct_bf16() { return table<bfloat16>(); }
 
 }  // namespace
 }  // namespace sigma::kernels::HWY_NAMESPACE
@@ -215,9 +243,12 @@ namespace {
 
 HWY_EXPORT(direct_f32);
 HWY_EXPORT(direct_f64);
-template <class T>
-DirectTable<T> table() {
-  if constexpr (sizeof(T) == 4)
+HWY_EXPORT(direct_bf16);
+template <class X>
+DirectTable<X> table() {
+  if constexpr (sizeof(X) == 2)
+    return HWY_DYNAMIC_DISPATCH(direct_bf16)();
+  else if constexpr (sizeof(X) == 4)
     return HWY_DYNAMIC_DISPATCH(direct_f32)();
   else
     return HWY_DYNAMIC_DISPATCH(direct_f64)();
@@ -233,11 +264,12 @@ const T* pack(const Gather& g, Fn weight_at) {
   const int64_t lanes = table<T>().lanes, k_size = g.depth(), width = round_up(g.group_out, lanes);
   const int64_t blocks = (width + 2 * lanes - 1) / (2 * lanes);
   T* packed = scratch<PackScratch, T>(g.groups * k_size * width + 1);
-  parallel_for(g.groups * blocks, [&](int64_t task) {
-    const int64_t group = task / blocks, first = task % blocks * 2 * lanes,
-                  columns = std::min(2 * lanes, width - first);
-    T* to = packed + group * k_size * width + first * k_size;
-    for (int64_t k = 0; k < k_size; ++k)
+  const int64_t grain = std::max<int64_t>(1, 2048 / (2 * lanes)), chunks = (k_size + grain - 1) / grain;
+  parallel_for(g.groups * blocks * chunks, [&](int64_t task) {
+    const int64_t group = task / chunks / blocks, first = task / chunks % blocks * 2 * lanes;
+    const int64_t columns = std::min(2 * lanes, width - first), k0 = task % chunks * grain;
+    T* to = packed + group * k_size * width + first * k_size + k0 * columns;
+    for (int64_t k = k0; k < std::min(k0 + grain, k_size); ++k)
       for (int64_t i = 0; i < columns; ++i)
         *to++ = first + i < g.group_out ? weight_at(group, k, first + i) : T(0);
   });
@@ -251,15 +283,15 @@ int64_t rows_per_task(const Gather& g) {
   return std::clamp<int64_t>((1 << 20) / work, 1, std::max<int64_t>(1, g.rows));
 }
 
-template <class T>
-void run(const Gather& g, const T* source, const T* packed, const T* bias, T* out,
-         const ConvEpilogue<T>& epilogue) {
+template <class X>
+void run(const Gather& g, const X* source, const Compute<X>* packed, const Compute<X>* bias, X* out,
+         const ConvEpilogue& epilogue) {
   const int64_t per_task = rows_per_task(g), chunks = (g.rows + per_task - 1) / per_task;
-  auto kernel = table<T>().forward;
+  auto kernel = table<X>().forward;
   PartialMoments parts(epilogue.mean ? g.n * chunks : 0, g.out_c);
   parallel_for(g.n * chunks, [&](int64_t task) {
     const int64_t image = task / chunks, t0 = task % chunks * per_task, t1 = std::min(t0 + per_task, g.rows);
-    T* to = out + image * g.out_h * g.out_w * g.out_c;
+    X* to = out + image * g.out_h * g.out_w * g.out_c;
     kernel(g, source + image * g.h * g.w * g.c, packed, bias, epilogue.relu, to, t0, t1);
     if (epilogue.mean) parts.add(task, to + t0 * g.out_w * g.out_c, (t1 - t0) * g.out_w);
   });
@@ -268,9 +300,10 @@ void run(const Gather& g, const T* source, const T* packed, const T* bias, T* ou
 
 }  // namespace
 
-template <class T>
-void direct_forward(const ConvSize& s, const T* x, const T* weight, const T* bias, T* y,
-                    const ConvEpilogue<T>& epilogue) {
+template <class X>
+void direct_forward(const ConvSize& s, const X* x, const Compute<X>* weight, const Compute<X>* bias, X* y,
+                    const ConvEpilogue& epilogue) {
+  using T = Compute<X>;
   const Gather g = forward_gather(s);
   const int64_t k_size = g.depth();
   const T* packed = pack<T>(g, [&](int64_t group, int64_t k, int64_t column) {
@@ -279,33 +312,36 @@ void direct_forward(const ConvSize& s, const T* x, const T* weight, const T* bia
   run(g, x, packed, bias, y, epilogue);
 }
 
-template <class T>
-void direct_backward_data(const ConvSize& s, const T* dy, const T* weight, T* dx) {
+template <class X>
+void direct_backward_data(const ConvSize& s, const X* dy, const Compute<X>* weight, X* dx) {
+  using T = Compute<X>;
   std::vector<int64_t> taps;
   const int64_t cg = s.c_in / s.groups, og = s.c_out / s.groups;
   // Pixels between the taps of a wide stride get no gradient.
   if (s.stride_h > s.kh || s.stride_w > s.kw || s.dilation_h > 1 || s.dilation_w > 1)
     parallel_ranges(s.n * s.pixels_in() * s.c_in, 1 << 16,
-                    [&](int64_t i, int64_t end) { std::fill(dx + i, dx + end, T(0)); });
+                    [&](int64_t i, int64_t end) { std::fill(dx + i, dx + end, X(0)); });
   for (int64_t py = 0; py < s.stride_h; ++py)
     for (int64_t px = 0; px < s.stride_w; ++px) {
       const Gather g = backward_gather(s, py, px, taps);
       if (g.rows == 0 || g.columns == 0 || taps.empty()) continue;
       const T* packed = pack<T>(g, [&](int64_t group, int64_t k, int64_t column) {
-        return weight[(group * og + k % og) * s.taps() + taps[static_cast<size_t>(k / og)] * cg + column];
+        const auto run = static_cast<size_t>(k / og);
+        return weight[(group * og + k - static_cast<int64_t>(run) * og) * s.taps() + taps[run] * cg + column];
       });
-      run(g, dy, packed, static_cast<const T*>(nullptr), dx, ConvEpilogue<T>{});
+      run(g, dy, packed, static_cast<const T*>(nullptr), dx, {});
     }
 }
 
-template <class T>
-void direct_backward_weight(const ConvSize& s, const T* dy, const T* x, T* dweight) {
+template <class X>
+void direct_backward_weight(const ConvSize& s, const X* dy, const X* x, Compute<X>* dweight) {
+  using T = Compute<X>;
   const Gather g = forward_gather(s);
   const int64_t parts = std::min(kWeightGroups, s.n), k_size = g.depth();
-  const int64_t width = round_up(g.group_out, table<T>().lanes),
+  const int64_t width = round_up(g.group_out, table<X>().lanes),
                 size = g.groups * round_up(k_size, 8) * width;
   T* sums = scratch<PartScratch, T>(std::max<int64_t>(1, parts) * size);
-  auto kernel = table<T>().gradient;
+  auto kernel = table<X>().gradient;
   parallel_for(std::max<int64_t>(1, parts), [&](int64_t part) {
     T* sum = sums + part * size;
     std::fill_n(sum, size, T(0));
@@ -320,12 +356,14 @@ void direct_backward_weight(const ConvSize& s, const T* dy, const T* x, T* dweig
   }
 }
 
-#define SIGMA_INSTANTIATE(T)                                                                               \
-  template void direct_forward(const ConvSize&, const T*, const T*, const T*, T*, const ConvEpilogue<T>&); \
-  template void direct_backward_data(const ConvSize&, const T*, const T*, T*);                             \
-  template void direct_backward_weight(const ConvSize&, const T*, const T*, T*);
+#define SIGMA_INSTANTIATE(X)                                                                        \
+  template void direct_forward(const ConvSize&, const X*, const Compute<X>*, const Compute<X>*, X*, \
+                               const ConvEpilogue&);                                                \
+  template void direct_backward_data(const ConvSize&, const X*, const Compute<X>*, X*);             \
+  template void direct_backward_weight(const ConvSize&, const X*, const X*, Compute<X>*);
 SIGMA_INSTANTIATE(float)
 SIGMA_INSTANTIATE(double)
+SIGMA_INSTANTIATE(bfloat16)
 #undef SIGMA_INSTANTIATE
 
 }  // namespace sigma::kernels

@@ -13,13 +13,13 @@
 
 namespace sigma::kernels {
 
-template <class T>
-void direct_forward(const ConvSize& s, const T* x, const T* weight, const T* bias, T* y,
-                    const ConvEpilogue<T>& epilogue);
-template <class T>
-void direct_backward_data(const ConvSize& s, const T* dy, const T* weight, T* dx);
-template <class T>
-void direct_backward_weight(const ConvSize& s, const T* dy, const T* x, T* dweight);
+template <class X>
+void direct_forward(const ConvSize& s, const X* x, const Compute<X>* weight, const Compute<X>* bias, X* y,
+                    const ConvEpilogue& epilogue);
+template <class X>
+void direct_backward_data(const ConvSize& s, const X* dy, const Compute<X>* weight, X* dx);
+template <class X>
+void direct_backward_weight(const ConvSize& s, const X* dy, const X* x, Compute<X>* dweight);
 
 // A convolution as a gather: output (t, u) of group g is the sum, over runs of `length` source values that
 // start `offsets` elements after pixel (t * step_y, u * step_x), of source times weight.

@@ -11,6 +11,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "core/kernels/convert-inl.h"
 #include "core/kernels/panel-inl.h"
 #include "core/kernels/winograd-inl.h"
 
@@ -20,9 +21,10 @@ namespace sigma::kernels {
 constexpr int kTile = 2;                   // outputs a side
 constexpr int kSide = kTile + 2;           // inputs a side
 constexpr int64_t kSpots = kSide * kSide;  // products a tile, one matrix product each
-// Elements between the 16 matrices: at a distance of 4 KiB their lines would fall into one set of the L1
-// cache.
-constexpr int64_t kSkew = 16;
+// Transformed tiles are kept [8 tiles][16 channels][16 spots][8][16]: every address is a pointer plus a
+// constant.
+constexpr int64_t kSpotSize = kPanelRows * kPanelDepth;
+constexpr int64_t kBlockSize = kSpots * kSpotSize;  // from 16 channels to the next
 
 // How the tiles of a batch are cut. Everything follows from the sizes.
 struct WinogradPlan {
@@ -36,7 +38,7 @@ struct WinogradPlan {
     // L3, are used for more tiles.
     int64_t tiles = s.c_in * s.c_out >= 128 * 128 ? 64 : 16;
     block = std::max<int64_t>(1, tiles / std::max<int64_t>(1, tiles_w));
-    task = round_up(std::max<int64_t>(1, 32 / std::max<int64_t>(1, tiles_w)), block);
+    task = round_up(std::max<int64_t>(1, 64 / std::max<int64_t>(1, tiles_w)), block);
   }
   int64_t panels() const { return (block * tiles_w + kPanelRows - 1) / kPanelRows; }  // at most, of a block
 };
@@ -47,13 +49,14 @@ struct WinogradWeights {
   bool transposed;  // filters of the backward-data pass: turned by half a turn, channels exchanged
 };
 
+template <class X>
 struct WinogradTable {
   void (*filters)(const WinogradWeights& w, int64_t begin, int64_t end, float* u);
-  void (*forward)(const WinogradPlan& p, const float* x, const float* u, const float* bias, bool relu,
-                  float* y, int64_t row0, int64_t row1);
-  void (*gradient)(const WinogradPlan& p, const float* dy, const float* x, int64_t row0, int64_t row1,
-                   int64_t o0, int64_t o1, int64_t i0, int64_t i1, float* sum);
-  void (*filter_gradient)(const float* u, int64_t c_in, int64_t begin, int64_t end, int64_t c_out,
+  void (*forward)(const WinogradPlan& p, const X* x, const float* u, const float* bias, bool relu, X* y,
+                  int64_t row0, int64_t row1);
+  void (*gradient)(const WinogradPlan& p, const X* dy, const X* x, int64_t row0, int64_t row1, int64_t o0,
+                   int64_t o1, int64_t i0, int64_t i1, float* sum);
+  void (*filter_gradient)(float* u, int64_t groups, int64_t c_in, int64_t begin, int64_t end, int64_t c_out,
                           float* dweight);
 };
 }  // namespace sigma::kernels
@@ -66,6 +69,12 @@ namespace {
 using D = Wide<float>;
 using V = hn::Vec<D>;
 constexpr int64_t kL = kLanes<float>;
+
+// Offset of tile and channel in transformed tiles of `channels` channels.
+HWY_INLINE int64_t tile_offset(int64_t tile, int64_t channel, int64_t channels) {
+  return tile / kPanelRows * (channels / kPanelDepth) * kBlockSize + channel / kPanelDepth * kBlockSize +
+         tile % kPanelRows * kPanelDepth + channel % kPanelDepth;
+}
 struct WinogradScratch {};
 
 // u[spot][block][k][2 L] = G g G^T for filters k (rows of B) from begin to end, packed for panels_product.
@@ -108,18 +117,16 @@ void filters(const WinogradWeights& w, int64_t begin, int64_t end, float* u) {
 
 // B^T d B of every tile of one row of tiles: channels c0..c0+count-1 of the 4 image rows from `y`, 4 columns
 // from `x` on for the first tile. Neighbours share two columns, so each column is transformed once.
-// store(tile, channel, 16 vectors).
-template <class Store>
-HWY_INLINE void transform_inputs(const float* image, int64_t h, int64_t w, int64_t c_total, int64_t y,
-                                 int64_t x, int64_t tiles, int64_t c0, int64_t count, const float* zeros,
-                                 Store store) {
+// store_out(tile, channel, 16 vectors).
+template <class X, class Store>
+HWY_INLINE void transform_inputs(const X* image, int64_t h, int64_t w, int64_t c_total, int64_t y, int64_t x,
+                                 int64_t tiles, int64_t c0, int64_t count, Store store_out) {
   const D d;
-  const float* row[kSide];  // a row outside the image is a line of zeros, all of whose columns are the first
-  int64_t step[kSide];
+  const X* row[kSide];
+  bool row_inside[kSide];
   for (int i = 0; i < kSide; ++i) {
-    const bool inside = y + i >= 0 && y + i < h;
-    row[i] = inside ? image + (y + i) * w * c_total + c0 : zeros;
-    step[i] = inside ? c_total : 0;
+    row_inside[i] = y + i >= 0 && y + i < h;
+    row[i] = image + (row_inside[i] ? y + i : 0) * w * c_total + c0;
   }
   // A few tiles at a time for all channels: their pixels lie in L1.
   const int64_t some = std::max<int64_t>(1, 256 / count);
@@ -130,7 +137,7 @@ HWY_INLINE void transform_inputs(const float* image, int64_t h, int64_t w, int64
         const bool inside = at >= 0 && at < w;
 #pragma GCC unroll 4
         for (int i = 0; i < kSide; ++i)
-          in[i] = inside ? hn::LoadU(d, row[i] + at * step[i] + c) : hn::Zero(d);
+          in[i] = inside && row_inside[i] ? load(d, row[i] + at * c_total + c) : hn::Zero(d);
         Tile<kTile>::input(in, out);
       };
       V left[kSide], right[kSide], next_left[kSide], next_right[kSide];
@@ -146,20 +153,27 @@ HWY_INLINE void transform_inputs(const float* image, int64_t h, int64_t w, int64
           Tile<kTile>::input(line, out[i]);
           left[i] = next_left[i], right[i] = next_right[i];
         }
-        store(tile, c, out);
+        store_out(tile, c, out);
       }
     }
 }
 
+HWY_INLINE void store_tile(const V (&tile)[kSide][kSide], float* to) {
+  const D d;
+#pragma GCC unroll 16
+  for (int spot = 0; spot < kSpots; ++spot)
+    hn::Store(tile[spot / kSide][spot % kSide], d, to + spot * kSpotSize);
+}
+
 // A^T m A of the 16 products of a tile.
-HWY_INLINE void transform_output(const float* from, int64_t spot_size, V (&out)[kTile][kTile]) {
+HWY_INLINE void transform_output(const float* from, V (&out)[kTile][kTile]) {
   const D d;
   V half[kTile][kSide];
 #pragma GCC unroll 4
   for (int j = 0; j < kSide; ++j) {
     V column[kSide], result[kTile];
 #pragma GCC unroll 4
-    for (int i = 0; i < kSide; ++i) column[i] = hn::Load(d, from + (i * kSide + j) * spot_size);
+    for (int i = 0; i < kSide; ++i) column[i] = hn::Load(d, from + (i * kSide + j) * kSpotSize);
     Tile<kTile>::output(column, result);
     half[0][j] = result[0], half[1][j] = result[1];
   }
@@ -167,45 +181,59 @@ HWY_INLINE void transform_output(const float* from, int64_t spot_size, V (&out)[
   Tile<kTile>::output(half[1], out[1]);
 }
 
+// The first output pixel of a row of tiles, counted over the batch.
+HWY_INLINE int64_t row_start(const WinogradPlan& p, int64_t row) {
+  return row / p.tiles_h * p.s.pixels_out() + row % p.tiles_h * kTile * p.s.ow;
+}
+
+template <class X>
+HWY_INLINE void prefetch_for_writing(const X* to, int64_t count) {
+  constexpr int64_t bytes = static_cast<int64_t>(sizeof(X)), line = 64 / bytes;
+  if (count * bytes > 8 * 1024) return;  // many channels: the products take long enough as it is
+  for (int64_t i = 0; i < count; i += line) __builtin_prefetch(to + i, 1);
+}
+
 // Outputs of the tile rows row0..row1-1, block by block.
-void forward(const WinogradPlan& p, const float* x, const float* u, const float* bias, bool relu, float* y,
+template <class X>
+void forward(const WinogradPlan& p, const X* x, const float* u, const float* bias, bool relu, X* y,
              int64_t row0, int64_t row1) {
   const D d;
   const ConvSize& s = p.s;
-  const int64_t c_in = s.c_in, c_out = s.c_out, panels = p.panels(), tiles = panels * kPanelRows;
-  const int64_t spot_in = tiles * c_in + kSkew, spot_out = tiles * c_out + kSkew, line = s.ow * c_out;
-  float* zeros = scratch<WinogradScratch, float>(c_in + kSpots * (spot_in + spot_out));
-  float *packed = zeros + c_in, *product = packed + kSpots * spot_in;
-  std::fill_n(zeros, c_in, 0.f);
+  const int64_t c_in = s.c_in, c_out = s.c_out, panels = p.panels(), line = s.ow * c_out;
+  const int64_t size_in = c_in / kPanelDepth * kBlockSize,
+                size_out = c_out / kPanelDepth * kBlockSize;  // of a panel
+  float* packed = scratch<WinogradScratch, float>(panels * (size_in + size_out));
+  float* product = packed + panels * size_in;
   for (int64_t b0 = row0; b0 < row1; b0 += p.block) {
     const int64_t b1 = std::min(b0 + p.block, row1);
     int64_t tile = 0;
     for (int64_t row = b0; row < b1; ++row, tile += p.tiles_w)
       transform_inputs(x + row / p.tiles_h * s.pixels_in() * c_in, s.h, s.w, c_in,
-                       row % p.tiles_h * kTile - s.pad_h, -s.pad_w, p.tiles_w, 0, c_in, zeros,
-                       [&](int64_t tx, int64_t c, const V(&out)[kSide][kSide]) HWY_ATTR {
-                         const int64_t t = tile + tx;
-                         float* to = packed + t / kPanelRows * kPanelRows * c_in +
-                                     t % kPanelRows * kPanelDepth +
-                                     c / kPanelDepth * kPanelDepth * kPanelRows + c % kPanelDepth;
-#pragma GCC unroll 16
-                         for (int spot = 0; spot < kSpots; ++spot)
-                           hn::Store(out[spot / kSide][spot % kSide], d, to + spot * spot_in);
-                       });
+                       row % p.tiles_h * kTile - s.pad_h, -s.pad_w, p.tiles_w, 0, c_in,
+                       [&](int64_t tx, int64_t c, const V(&out)[kSide][kSide])
+                           HWY_ATTR { store_tile(out, packed + tile_offset(tile + tx, c, c_in)); });
+    // The lines that will be written are fetched while the products are computed: with few channels, waiting
+    // for them would be a fifth of the time.
+    prefetch_for_writing(y + row_start(p, b0) * c_out, (row_start(p, b1) - row_start(p, b0)) * c_out);
     const int64_t used = (tile + kPanelRows - 1) / kPanelRows;
-    for (int64_t spot = 0; spot < kSpots; ++spot)
-      panels_product(packed + spot * spot_in, used, u + spot * c_in * c_out, c_in, c_out,
-                     product + spot * spot_out, c_out);
+    for (int64_t spot = 0; spot < kSpots; ++spot) {
+      float* to = product + spot * kSpotSize;
+      panels_product<kBlockSize>(packed + spot * kSpotSize, used, size_in, u + spot * c_in * c_out, c_in,
+                                 c_out, [&](int64_t panel, int64_t r, int64_t c) HWY_ATTR {
+                                   return to + panel * size_out + c / kPanelDepth * kBlockSize +
+                                          r * kPanelDepth + c % kPanelDepth;
+                                 });
+    }
     tile = 0;
     for (int64_t row = b0; row < b1; ++row) {
       const int64_t oy = row % p.tiles_h * kTile, high = std::min<int64_t>(kTile, s.oh - oy);
-      float* image = y + (row / p.tiles_h * s.oh + oy) * s.ow * c_out;
+      X* image = y + (row / p.tiles_h * s.oh + oy) * s.ow * c_out;
       for (int64_t tx = 0; tx < p.tiles_w; ++tx, ++tile) {
         const int64_t wide = std::min<int64_t>(kTile, s.ow - tx * kTile);
-        float* to = image + tx * kTile * c_out;
+        X* to = image + tx * kTile * c_out;
         for (int64_t c = 0; c < c_out; c += kL) {
           V out[kTile][kTile];
-          transform_output(product + tile * c_out + c, spot_out, out);
+          transform_output(product + tile_offset(tile, c, c_out), out);
           if (bias || relu) {
             const V shift = bias ? hn::LoadU(d, bias + c) : hn::Zero(d);
 #pragma GCC unroll 4
@@ -215,10 +243,10 @@ void forward(const WinogradPlan& p, const float* x, const float* u, const float*
               if (relu) value = hn::IfThenZeroElse(value < hn::Zero(d), value);
             }
           }
-          hn::StoreU(out[0][0], d, to + c);
-          if (wide > 1) hn::StoreU(out[0][1], d, to + c_out + c);
-          if (high > 1) hn::StoreU(out[1][0], d, to + line + c);
-          if (wide > 1 && high > 1) hn::StoreU(out[1][1], d, to + line + c_out + c);
+          store(out[0][0], d, to + c);
+          if (wide > 1) store(out[0][1], d, to + c_out + c);
+          if (high > 1) store(out[1][0], d, to + line + c);
+          if (wide > 1 && high > 1) store(out[1][1], d, to + line + c_out + c);
         }
       }
     }
@@ -227,7 +255,8 @@ void forward(const WinogradPlan& p, const float* x, const float* u, const float*
 
 // Adds to sum[spot][o1 - o0][i1 - i0] the products of transformed dy and x over tile rows row0..row1-1, for
 // output channels o0..o1-1 and input channels i0..i1-1.
-void gradient(const WinogradPlan& p, const float* dy, const float* x, int64_t row0, int64_t row1, int64_t o0,
+template <class X>
+void gradient(const WinogradPlan& p, const X* dy, const X* x, int64_t row0, int64_t row1, int64_t o0,
               int64_t o1, int64_t i0, int64_t i1, float* sum) {
   const D d;
   const ConvSize& s = p.s;
@@ -235,49 +264,62 @@ void gradient(const WinogradPlan& p, const float* dy, const float* x, int64_t ro
   // As many tiles at once as keep both transformed operands within about 400 KiB.
   const int64_t fit = (no + ni <= 32 ? 12 : no + ni <= 64 ? 40 : 100) * 1024 / (kSpots * (no + ni));
   const int64_t block = std::max<int64_t>(1, fit / std::max<int64_t>(1, p.tiles_w));
-  const int64_t tiles = block * p.tiles_w, line = std::max(s.c_in, s.c_out);
-  float* zeros = scratch<WinogradScratch, float>(line + kSpots * (tiles * (ni + no) + 2 * kSkew));
-  const int64_t spot_x = tiles * ni + kSkew, spot_g = tiles * no + kSkew;
-  float *xt = zeros + line, *gt = xt + kSpots * spot_x;
-  std::fill_n(zeros, line, 0.f);
+  const int64_t panels = (block * p.tiles_w + kPanelRows - 1) / kPanelRows;
+  const int64_t size_x = ni / kPanelDepth * kBlockSize, size_g = no / kPanelDepth * kBlockSize;
+  float* xt = scratch<WinogradScratch, float>(panels * (size_x + size_g));
+  float* gt = xt + panels * size_x;
   for (int64_t b0 = row0; b0 < row1; b0 += block) {
     const int64_t b1 = std::min(b0 + block, row1);
     int64_t tile = 0;
     for (int64_t row = b0; row < b1; ++row) {
       const int64_t image = row / p.tiles_h, oy = row % p.tiles_h * kTile;
-      transform_inputs(
-          x + image * s.pixels_in() * s.c_in, s.h, s.w, s.c_in, oy - s.pad_h, -s.pad_w, p.tiles_w, i0, ni,
-          zeros, [&](int64_t tx, int64_t c, const V(&out)[kSide][kSide]) HWY_ATTR {
-#pragma GCC unroll 16
-            for (int spot = 0; spot < kSpots; ++spot)
-              hn::Store(out[spot / kSide][spot % kSide], d, xt + spot * spot_x + (tile + tx) * ni + c);
-          });
+      transform_inputs(x + image * s.pixels_in() * s.c_in, s.h, s.w, s.c_in, oy - s.pad_h, -s.pad_w,
+                       p.tiles_w, i0, ni, [&](int64_t tx, int64_t c, const V(&out)[kSide][kSide]) HWY_ATTR {
+                         store_tile(out, xt + tile_offset(tile + tx, c, ni));
+                       });
       for (int64_t tx = 0; tx < p.tiles_w; ++tx, ++tile) {
-        const float* at[kTile][kTile];
-        for (int i = 0; i < kTile; ++i)
-          for (int j = 0; j < kTile; ++j)
-            at[i][j] = oy + i < s.oh && tx * kTile + j < s.ow
-                           ? dy + ((image * s.oh + oy + i) * s.ow + tx * kTile + j) * s.c_out
-                           : zeros;
-        for (int64_t c = 0; c < no; c += kL) {
-          V in[kTile][kTile], out[kSide][kSide];
-          for (int i = 0; i < kTile; ++i)
-            for (int j = 0; j < kTile; ++j) in[i][j] = hn::LoadU(d, at[i][j] + o0 + c);
+        const X* at = dy + ((image * s.oh + oy) * s.ow + tx * kTile) * s.c_out + o0;
+        const bool wide = tx * kTile + 1 < s.ow, high = oy + 1 < s.oh;
+        for (int64_t c = 0; c < no; c += kL, at += kL) {
+          const V zero = hn::Zero(d);
+          const V in[kTile][kTile] = {{load(d, at), wide ? load(d, at + s.c_out) : zero},
+                                      {high ? load(d, at + s.ow * s.c_out) : zero,
+                                       wide && high ? load(d, at + (s.ow + 1) * s.c_out) : zero}};
+          V out[kSide][kSide];
           both_ways(in, out, [](const V(&a)[kTile], V(&b)[kSide]) HWY_ATTR { Tile<kTile>::spread(a, b); });
-#pragma GCC unroll 16
-          for (int spot = 0; spot < kSpots; ++spot)
-            hn::Store(out[spot / kSide][spot % kSide], d, gt + spot * spot_g + tile * no + c);
+          store_tile(out, gt + tile_offset(tile, c, no));
         }
       }
     }
-    for (int64_t spot = 0; spot < kSpots; ++spot)
-      outer_product(gt + spot * spot_g, no, no, xt + spot * spot_x, ni, ni, tile, sum + spot * no * ni, ni);
+    const int64_t used = (tile + kPanelRows - 1) / kPanelRows;
+    for (; tile % kPanelRows; ++tile) {  // the rest of the last panel counts for nothing
+      const V none[kSide][kSide] = {};
+      for (int64_t c = 0; c < ni; c += kL) store_tile(none, xt + tile_offset(tile, c, ni));
+      for (int64_t c = 0; c < no; c += kL) store_tile(none, gt + tile_offset(tile, c, no));
+    }
+    auto column = [](const float* base, int64_t c)
+                      HWY_ATTR { return base + c / kPanelDepth * kBlockSize + c % kPanelDepth; };
+    for (int64_t spot = 0; spot < kSpots; ++spot) {
+      const float *a = gt + spot * kSpotSize, *b = xt + spot * kSpotSize;
+      outer_product<kPanelRows>([&](int64_t i) HWY_ATTR { return column(a, i); }, size_g, no,
+                                [&](int64_t j) HWY_ATTR { return column(b, j); }, size_x, ni, used,
+                                sum + spot * no * ni, ni);
+    }
   }
 }
 
-// dweight[o][3][3][c_in] = G^T u G for output channels begin to end; u is [spot][c_out][c_in].
-void filter_gradient(const float* u, int64_t c_in, int64_t begin, int64_t end, int64_t c_out,
+// dweight[o][3][3][c_in] = G^T u G for output channels begin to end, u [spot][c_out][c_in] the sum over
+// groups, in a fixed tree.
+void filter_gradient(float* u, int64_t groups, int64_t c_in, int64_t begin, int64_t end, int64_t c_out,
                      float* dweight) {
+  const int64_t size = kSpots * c_out * c_in;
+  for (int64_t step = 1; step < groups; step *= 2)
+    for (int64_t group = 0; group + step < groups; group += 2 * step)
+      for (int64_t spot = 0; spot < kSpots; ++spot) {
+        float* HWY_RESTRICT to = u + group * size + (spot * c_out + begin) * c_in;
+        const float* HWY_RESTRICT from = to + step * size;
+        for (int64_t i = 0; i < (end - begin) * c_in; ++i) to[i] += from[i];
+      }
   const D d;
   const V half_one = hn::Set(d, 0.5f);
   for (int64_t o = begin; o < end; ++o)
@@ -301,7 +343,10 @@ void filter_gradient(const float* u, int64_t c_in, int64_t begin, int64_t end, i
     }
 }
 
-WinogradTable winograd() { return {filters, forward, gradient, filter_gradient}; }
+WinogradTable<float> winograd_f32() { return {filters, forward<float>, gradient<float>, filter_gradient}; }
+WinogradTable<bfloat16> winograd_bf16() {
+  return {filters, forward<bfloat16>, gradient<bfloat16>, filter_gradient};
+}
 
 }  // namespace
 }  // namespace sigma::kernels::HWY_NAMESPACE
@@ -311,8 +356,15 @@ HWY_AFTER_NAMESPACE();
 namespace sigma::kernels {
 namespace {
 
-HWY_EXPORT(winograd);
-WinogradTable table() { return HWY_DYNAMIC_DISPATCH(winograd)(); }
+HWY_EXPORT(winograd_f32);
+HWY_EXPORT(winograd_bf16);
+template <class X>
+WinogradTable<X> table() {
+  if constexpr (sizeof(X) == 4)
+    return HWY_DYNAMIC_DISPATCH(winograd_f32)();
+  else
+    return HWY_DYNAMIC_DISPATCH(winograd_bf16)();
+}
 
 struct FilterScratch {};
 struct SumScratch {};
@@ -320,8 +372,8 @@ struct SumScratch {};
 const float* transformed_filters(const ConvSize& s, const float* weight, bool transposed) {
   float* u = scratch<FilterScratch, float>(kSpots * s.c_in * s.c_out);
   WinogradWeights w{s.c_in, s.c_out, weight, transposed};
-  auto kernel = table().filters;
-  parallel_ranges(transposed ? s.c_out : s.c_in, std::max<int64_t>(1, 4096 / (transposed ? s.c_in : s.c_out)),
+  auto kernel = table<float>().filters;
+  parallel_ranges(transposed ? s.c_out : s.c_in, std::max<int64_t>(1, 1024 / (transposed ? s.c_in : s.c_out)),
                   [&](int64_t begin, int64_t end) { kernel(w, begin, end, u); });
   return u;
 }
@@ -334,12 +386,13 @@ bool winograd_fits(const ConvSize& s) {
          s.c_out % 16 == 0;
 }
 
-void winograd_forward(const ConvSize& s, const float* x, const float* weight, const float* bias, float* y,
-                      const ConvEpilogue<float>& epilogue) {
+template <class X>
+void winograd_forward(const ConvSize& s, const X* x, const float* weight, const float* bias, X* y,
+                      const ConvEpilogue& epilogue) {
   const WinogradPlan plan(s);
   const float* u = transformed_filters(s, weight, false);
   PartialMoments parts(epilogue.mean ? (plan.rows + plan.task - 1) / plan.task : 0, s.c_out);
-  auto kernel = table().forward;
+  auto kernel = table<X>().forward;
   parallel_ranges(plan.rows, plan.task, [&](int64_t row0, int64_t row1) {
     kernel(plan, x, u, bias, epilogue.relu, y, row0, row1);
     if (!epilogue.mean) return;
@@ -351,39 +404,42 @@ void winograd_forward(const ConvSize& s, const float* x, const float* weight, co
   if (epilogue.mean) parts.merge(epilogue.mean, epilogue.var);
 }
 
-void winograd_backward_data(const ConvSize& s, const float* dy, const float* weight, float* dx) {
+template <class X>
+void winograd_backward_data(const ConvSize& s, const X* dy, const float* weight, X* dx) {
   ConvSize t = s;  // the convolution of dy that gives dx
   t.h = s.oh, t.w = s.ow, t.c_in = s.c_out, t.oh = s.h, t.ow = s.w, t.c_out = s.c_in;
   t.pad_h = 2 - s.pad_h, t.pad_w = 2 - s.pad_w;
   const WinogradPlan plan(t);
   const float* u = transformed_filters(s, weight, true);
-  auto kernel = table().forward;
+  auto kernel = table<X>().forward;
   parallel_ranges(plan.rows, plan.task,
                   [&](int64_t row0, int64_t row1) { kernel(plan, dy, u, nullptr, false, dx, row0, row1); });
 }
 
-void winograd_backward_weight(const ConvSize& s, const float* dy, const float* x, float* dweight) {
+template <class X>
+void winograd_backward_weight(const ConvSize& s, const X* dy, const X* x, float* dweight) {
   const WinogradPlan plan(s);
   const int64_t size = kSpots * s.c_in * s.c_out;
   // Groups of images that are summed apart: 16, fewer where their sums would not fit the caches.
   const int64_t all = plan.rows * plan.tiles_w;
   const int64_t groups =
-      std::min({s.n, std::clamp<int64_t>((4 << 20) / size, 4, 16), std::max<int64_t>(4, all / 32)});
+      std::min({s.n, std::clamp<int64_t>((4 << 20) / size, 4, 16), std::max<int64_t>(4, all / 64)});
   const int64_t side = 128;  // channels of a task on either side: its sums stay in L2
   const int64_t blocks_o = (s.c_out + side - 1) / side, blocks_i = (s.c_in + side - 1) / side;
   float* sums = scratch<SumScratch, float>(std::max<int64_t>(1, groups) * size);
-  auto kernel = table().gradient;
+  auto kernel = table<X>().gradient;
+  const bool whole = blocks_o * blocks_i == 1;  // a task's sums are the group's: nothing to be copied
   parallel_for(groups * blocks_o * blocks_i, [&](int64_t task) {
     const int64_t part = task / (blocks_o * blocks_i), o0 = task / blocks_i % blocks_o * side,
                   i0 = task % blocks_i * side;
     const int64_t o1 = std::min(o0 + side, s.c_out), i1 = std::min(i0 + side, s.c_in), no = o1 - o0,
                   ni = i1 - i0;
     struct Own {};
-    float* own = scratch<Own, float>(kSpots * no * ni);
+    float* own = whole ? sums + part * size : scratch<Own, float>(kSpots * no * ni);
     std::fill_n(own, kSpots * no * ni, 0.f);
     kernel(plan, dy, x, part * s.n / groups * plan.tiles_h, (part + 1) * s.n / groups * plan.tiles_h, o0, o1,
            i0, i1, own);
-    for (int64_t spot = 0; spot < kSpots; ++spot)
+    for (int64_t spot = 0; spot < kSpots && !whole; ++spot)
       for (int64_t o = 0; o < no; ++o)
         std::copy_n(own + (spot * no + o) * ni, ni,
                     sums + part * size + (spot * s.c_out + o0 + o) * s.c_in + i0);
@@ -392,11 +448,20 @@ void winograd_backward_weight(const ConvSize& s, const float* dy, const float* x
     std::fill_n(dweight, s.c_out * s.taps(), 0.f);
     return;
   }
-  merge_tree(sums, groups, size);
-  auto finish = table().filter_gradient;
-  parallel_ranges(s.c_out, std::max<int64_t>(1, 4096 / s.c_in),
-                  [&](int64_t begin, int64_t end) { finish(sums, s.c_in, begin, end, s.c_out, dweight); });
+  auto finish = table<X>().filter_gradient;
+  parallel_ranges(s.c_out, std::max<int64_t>(1, 1024 / s.c_in), [&](int64_t begin, int64_t end) {
+    finish(sums, groups, s.c_in, begin, end, s.c_out, dweight);
+  });
 }
+
+#define SIGMA_INSTANTIATE(X)                                                                \
+  template void winograd_forward(const ConvSize&, const X*, const float*, const float*, X*, \
+                                 const ConvEpilogue&);                                      \
+  template void winograd_backward_data(const ConvSize&, const X*, const float*, X*);        \
+  template void winograd_backward_weight(const ConvSize&, const X*, const X*, float*);
+SIGMA_INSTANTIATE(float)
+SIGMA_INSTANTIATE(bfloat16)
+#undef SIGMA_INSTANTIATE
 
 }  // namespace sigma::kernels
 #endif

@@ -16,9 +16,13 @@ namespace sigma::kernels {
 // Whether it applies: 3x3, stride and dilation 1, one group, padding at most 2, channels in multiples of 16.
 bool winograd_fits(const ConvSize& s);
 
-void winograd_forward(const ConvSize& s, const float* x, const float* weight, const float* bias, float* y,
-                      const ConvEpilogue<float>& epilogue);
-void winograd_backward_data(const ConvSize& s, const float* dy, const float* weight, float* dx);
-void winograd_backward_weight(const ConvSize& s, const float* dy, const float* x, float* dweight);
+// Images are float or bfloat16; sums, weights and weight gradients are float.
+template <class X>
+void winograd_forward(const ConvSize& s, const X* x, const float* weight, const float* bias, X* y,
+                      const ConvEpilogue& epilogue);
+template <class X>
+void winograd_backward_data(const ConvSize& s, const X* dy, const float* weight, X* dx);
+template <class X>
+void winograd_backward_weight(const ConvSize& s, const X* dy, const X* x, float* dweight);
 
 }  // namespace sigma::kernels

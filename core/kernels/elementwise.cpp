@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/kernels/scratch.h"
 #include "core/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -14,14 +15,22 @@
 #ifndef SIGMA_ELEMENTWISE_TABLE
 #define SIGMA_ELEMENTWISE_TABLE
 namespace sigma::kernels {
-template <class T>
+template <class X>
 struct ElementwiseTable {
-  void (*forward)(Activation kind, int64_t n, const T* x, T slope, T* y);
-  void (*backward)(Activation kind, int64_t n, const T* g, const T* saved, T slope, T* dx);
-  void (*add)(int64_t n, const T* a, const T* b, T* y);
-  void (*scale)(int64_t n, const T* x, T factor, T* y);
+  using T = Compute<X>;
+  void (*forward)(Activation kind, int64_t n, const X* x, T slope, X* y);
+  void (*backward)(Activation kind, int64_t n, const X* g, const X* saved, T slope, X* dx);
+  void (*add)(int64_t n, const X* a, const X* b, X* y);
+  void (*scale)(int64_t n, const X* x, T factor, X* y);
+  void (*convert)(int64_t n, const X* from, T* to);
+  void (*round)(int64_t n, const T* from, X* to);
+  void (*add_rows)(int64_t rows, int64_t n, const T* from, const T* bias, bool relu, X* y);
+  void (*column_sums)(const X* x, int64_t rows, int64_t n, double* sums);
+};
+// What is kept in the type that is computed with.
+template <class T>
+struct MasterTable {
   void (*sgd)(int64_t n, const SgdStep& step, const T* g, T* velocity, T* p);
-  void (*column_sums)(const T* x, int64_t rows, int64_t n, double* sums);
   double (*sum_of_squares)(const T* x, int64_t n);
 };
 inline constexpr double kInvSqrt2 = 0.70710678118654752440;
@@ -40,61 +49,84 @@ inline T sigmoid(T x) {
   return (x < 0 ? e : T(1)) / (T(1) + e);
 }
 
-template <class T>
-void forward(Activation kind, int64_t n, const T* __restrict x, T slope, T* __restrict y) {
+// y = f(x) with x and y in storage; written so that the loop vectorises for every storage type.
+template <class X, class Fn>
+inline void each(int64_t n, const X* __restrict x, X* __restrict y, Fn fn) {
+  for (int64_t i = 0; i < n; ++i) y[i] = X(fn(static_cast<Compute<X>>(x[i])));
+}
+template <class X, class Fn>
+inline void each(int64_t n, const X* __restrict a, const X* __restrict b, X* __restrict y, Fn fn) {
+  for (int64_t i = 0; i < n; ++i) y[i] = X(fn(static_cast<Compute<X>>(a[i]), static_cast<Compute<X>>(b[i])));
+}
+
+template <class X>
+void forward(Activation kind, int64_t n, const X* x, Compute<X> slope, X* y) {
+  using T = Compute<X>;
   switch (kind) {
     case Activation::relu:  // written so that a NaN stays a NaN
-      for (int64_t i = 0; i < n; ++i) y[i] = x[i] < T(0) ? T(0) : x[i];
-      break;
+      return each(n, x, y, [](T v) { return v < T(0) ? T(0) : v; });
     case Activation::leaky_relu:
-      for (int64_t i = 0; i < n; ++i) y[i] = x[i] < T(0) ? x[i] * slope : x[i];
-      break;
+      return each(n, x, y, [slope](T v) { return v < T(0) ? v * slope : v; });
     case Activation::sigmoid:
-      for (int64_t i = 0; i < n; ++i) y[i] = sigmoid(x[i]);
-      break;
+      return each(n, x, y, [](T v) { return sigmoid(v); });
     case Activation::tanh:
-      for (int64_t i = 0; i < n; ++i) y[i] = std::tanh(x[i]);
-      break;
+      return each(n, x, y, [](T v) { return std::tanh(v); });
     case Activation::gelu:
-      for (int64_t i = 0; i < n; ++i) y[i] = T(0.5) * x[i] * (T(1) + std::erf(x[i] * T(kInvSqrt2)));
-      break;
+      return each(n, x, y, [](T v) { return T(0.5) * v * (T(1) + std::erf(v * T(kInvSqrt2))); });
   }
 }
 
-template <class T>
-void backward(Activation kind, int64_t n, const T* __restrict g, const T* __restrict s, T slope,
-              T* __restrict dx) {
+template <class X>
+void backward(Activation kind, int64_t n, const X* g, const X* saved, Compute<X> slope, X* dx) {
+  using T = Compute<X>;
   switch (kind) {
     case Activation::relu:
-      for (int64_t i = 0; i < n; ++i) dx[i] = s[i] > T(0) ? g[i] : T(0);
-      break;
+      return each(n, g, saved, dx, [](T d, T s) { return s > T(0) ? d : T(0); });
     case Activation::leaky_relu:
-      for (int64_t i = 0; i < n; ++i) dx[i] = s[i] > T(0) ? g[i] : g[i] * slope;
-      break;
+      return each(n, g, saved, dx, [slope](T d, T s) { return s > T(0) ? d : d * slope; });
     case Activation::sigmoid:
-      for (int64_t i = 0; i < n; ++i) dx[i] = g[i] * s[i] * (T(1) - s[i]);
-      break;
+      return each(n, g, saved, dx, [](T d, T s) { return d * s * (T(1) - s); });
     case Activation::tanh:
-      for (int64_t i = 0; i < n; ++i) dx[i] = g[i] * (T(1) - s[i] * s[i]);
-      break;
+      return each(n, g, saved, dx, [](T d, T s) { return d * (T(1) - s * s); });
     case Activation::gelu:
-      for (int64_t i = 0; i < n; ++i) {
-        T cdf = T(0.5) * (T(1) + std::erf(s[i] * T(kInvSqrt2)));
-        T pdf = T(kInvSqrt2Pi) * std::exp(T(-0.5) * s[i] * s[i]);
-        dx[i] = g[i] * (cdf + s[i] * pdf);
-      }
-      break;
+      return each(n, g, saved, dx, [](T d, T s) {
+        T cdf = T(0.5) * (T(1) + std::erf(s * T(kInvSqrt2)));
+        T pdf = T(kInvSqrt2Pi) * std::exp(T(-0.5) * s * s);
+        return d * (cdf + s * pdf);
+      });
   }
 }
 
-template <class T>
-void add_range(int64_t n, const T* a, const T* b, T* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
+template <class X>
+void add_range(int64_t n, const X* a, const X* b, X* y) {
+  using T = Compute<X>;
+  for (int64_t i = 0; i < n; ++i) y[i] = X(static_cast<T>(a[i]) + static_cast<T>(b[i]));
 }
 
-template <class T>
-void scale_range(int64_t n, const T* x, T factor, T* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i] * factor;
+template <class X>
+void scale_range(int64_t n, const X* x, Compute<X> factor, X* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = X(static_cast<Compute<X>>(x[i]) * factor);
+}
+
+template <class X>
+void convert_range(int64_t n, const X* __restrict from, Compute<X>* __restrict to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = static_cast<Compute<X>>(from[i]);
+}
+
+template <class X>
+void round_range(int64_t n, const Compute<X>* __restrict from, X* __restrict to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = X(from[i]);
+}
+
+template <class X>
+void add_rows_range(int64_t rows, int64_t n, const Compute<X>* from, const Compute<X>* __restrict bias,
+                    bool relu, X* y) {
+  using T = Compute<X>;
+  for (int64_t r = 0; r < rows; ++r, from += n, y += n)
+    for (int64_t i = 0; i < n; ++i) {
+      T v = bias ? from[i] + bias[i] : from[i];
+      y[i] = X(relu && v < T(0) ? T(0) : v);
+    }
 }
 
 template <class T>
@@ -125,11 +157,11 @@ void sgd(int64_t n, const SgdStep& step, const T* __restrict g, T* __restrict v,
   }
 }
 
-template <class T>
-void column_sums_range(const T* __restrict x, int64_t rows, int64_t n, double* __restrict sums) {
+template <class X>
+void column_sums_range(const X* __restrict x, int64_t rows, int64_t n, double* __restrict sums) {
   for (int64_t i = 0; i < n; ++i) sums[i] = 0;
   for (int64_t r = 0; r < rows; ++r, x += n)
-    for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<double>(x[i]);
+    for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<double>(static_cast<Compute<X>>(x[i]));
 }
 
 template <class T>
@@ -143,13 +175,16 @@ double sum_of_squares_range(const T* __restrict x, int64_t n) {
   return sum;
 }
 
-template <class T>
-ElementwiseTable<T> table() {
-  return {forward<T>, backward<T>,          add_range<T>,           scale_range<T>,
-          sgd<T>,     column_sums_range<T>, sum_of_squares_range<T>};
+template <class X>
+ElementwiseTable<X> table() {
+  return {forward<X>,       backward<X>,    add_range<X>,      scale_range<X>,
+          convert_range<X>, round_range<X>, add_rows_range<X>, column_sums_range<X>};
 }
 ElementwiseTable<float> elementwise_f32() { return table<float>(); }
 ElementwiseTable<double> elementwise_f64() { return table<double>(); }
+ElementwiseTable<bfloat16> elementwise_bf16() { return table<bfloat16>(); }
+MasterTable<float> master_f32() { return {sgd<float>, sum_of_squares_range<float>}; }
+MasterTable<double> master_f64() { return {sgd<double>, sum_of_squares_range<double>}; }
 
 }  // namespace
 }  // namespace sigma::kernels::HWY_NAMESPACE
@@ -161,78 +196,124 @@ namespace {
 
 HWY_EXPORT(elementwise_f32);
 HWY_EXPORT(elementwise_f64);
-template <class T>
-ElementwiseTable<T> table() {
-  if constexpr (sizeof(T) == 4)
+HWY_EXPORT(elementwise_bf16);
+HWY_EXPORT(master_f32);
+HWY_EXPORT(master_f64);
+template <class X>
+ElementwiseTable<X> table() {
+  if constexpr (sizeof(X) == 2)
+    return HWY_DYNAMIC_DISPATCH(elementwise_bf16)();
+  else if constexpr (sizeof(X) == 4)
     return HWY_DYNAMIC_DISPATCH(elementwise_f32)();
   else
     return HWY_DYNAMIC_DISPATCH(elementwise_f64)();
+}
+template <class T>
+MasterTable<T> master() {
+  if constexpr (sizeof(T) == 4)
+    return HWY_DYNAMIC_DISPATCH(master_f32)();
+  else
+    return HWY_DYNAMIC_DISPATCH(master_f64)();
 }
 
 constexpr int64_t kGrain = 32768;  // elements of a task
 
 }  // namespace
 
-template <class T>
-void activation_forward(Activation kind, int64_t n, const T* x, T slope, T* y) {
-  auto kernel = table<T>().forward;
+template <class X>
+void activation_forward(Activation kind, int64_t n, const X* x, Compute<X> slope, X* y) {
+  auto kernel = table<X>().forward;
   parallel_ranges(n, kGrain, [&](int64_t i, int64_t end) { kernel(kind, end - i, x + i, slope, y + i); });
 }
 
-template <class T>
-void activation_backward(Activation kind, int64_t n, const T* g, const T* saved, T slope, T* dx) {
-  auto kernel = table<T>().backward;
+template <class X>
+void activation_backward(Activation kind, int64_t n, const X* g, const X* saved, Compute<X> slope, X* dx) {
+  auto kernel = table<X>().backward;
   parallel_ranges(n, kGrain,
                   [&](int64_t i, int64_t end) { kernel(kind, end - i, g + i, saved + i, slope, dx + i); });
 }
 
-template <class T>
-void add(int64_t n, const T* a, const T* b, T* y) {
-  auto kernel = table<T>().add;
+template <class X>
+void add(int64_t n, const X* a, const X* b, X* y) {
+  auto kernel = table<X>().add;
   parallel_ranges(n, kGrain, [&](int64_t i, int64_t end) { kernel(end - i, a + i, b + i, y + i); });
 }
 
-template <class T>
-void scale(int64_t n, const T* x, T factor, T* y) {
-  auto kernel = table<T>().scale;
+template <class X>
+void scale(int64_t n, const X* x, Compute<X> factor, X* y) {
+  auto kernel = table<X>().scale;
   parallel_ranges(n, kGrain, [&](int64_t i, int64_t end) { kernel(end - i, x + i, factor, y + i); });
 }
 
-template <class T>
-void add_rows(int64_t rows, int64_t n, const T* bias, T* y) {
-  auto kernel = table<T>().add;
-  parallel_ranges(rows, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, n)), [&](int64_t r, int64_t end) {
-    for (; r < end; ++r) kernel(n, y + r * n, bias, y + r * n);
-  });
+template <class X>
+void convert(int64_t n, const X* from, Compute<X>* to) {
+  auto kernel = table<X>().convert;
+  parallel_ranges(n, kGrain, [&](int64_t i, int64_t end) { kernel(end - i, from + i, to + i); });
+}
+
+template <class X>
+void round(int64_t n, const Compute<X>* from, X* to) {
+  auto kernel = table<X>().round;
+  parallel_ranges(n, kGrain, [&](int64_t i, int64_t end) { kernel(end - i, from + i, to + i); });
+}
+
+template <class X>
+void add_rows(int64_t rows, int64_t n, const Compute<X>* from, const Compute<X>* bias, bool relu, X* y) {
+  auto kernel = table<X>().add_rows;
+  parallel_ranges(rows, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, n)),
+                  [&](int64_t r, int64_t end) { kernel(end - r, n, from + r * n, bias, relu, y + r * n); });
 }
 
 template <class T>
-void sgd_update(int64_t n, const SgdStep& step, const T* g, T* velocity, T* p) {
-  auto kernel = table<T>().sgd;
-  parallel_ranges(n, kGrain, [&](int64_t i, int64_t end) {
-    kernel(end - i, step, g + i, velocity ? velocity + i : nullptr, p + i);
+void sgd_update(const SgdParameter<T>* parameters, int64_t count) {
+  // Small parameters share a task, large ones are cut.
+  auto kernel = master<T>().sgd;
+  struct Piece {
+    int64_t parameter, begin, end;
+  };
+  std::vector<Piece> pieces;
+  std::vector<int64_t> tasks = {0};  // first piece of each
+  int64_t filled = 0;
+  for (int64_t i = 0; i < count; ++i)
+    for (int64_t begin = 0; begin < parameters[i].n; begin += kGrain) {
+      int64_t end = std::min(begin + kGrain, parameters[i].n);
+      pieces.push_back({i, begin, end});
+      filled += end - begin;
+      if (filled >= kGrain) tasks.push_back(static_cast<int64_t>(pieces.size())), filled = 0;
+    }
+  if (tasks.back() != static_cast<int64_t>(pieces.size()))
+    tasks.push_back(static_cast<int64_t>(pieces.size()));
+  parallel_for(static_cast<int64_t>(tasks.size()) - 1, [&](int64_t task) {
+    auto t = static_cast<size_t>(task);
+    for (int64_t i = tasks[t]; i < tasks[t + 1]; ++i) {
+      const Piece& piece = pieces[static_cast<size_t>(i)];
+      const SgdParameter<T>& q = parameters[piece.parameter];
+      kernel(piece.end - piece.begin, q.step, q.g + piece.begin, q.v ? q.v + piece.begin : nullptr,
+             q.p + piece.begin);
+    }
   });
 }
 
-template <class T>
-void column_sums(const T* x, int64_t rows, int64_t n, T* y) {
-  auto kernel = table<T>().column_sums;
+template <class X>
+void column_sums(const X* x, int64_t rows, int64_t n, Compute<X>* y) {
+  auto kernel = table<X>().column_sums;
   int64_t per_task = std::max({int64_t{1}, kGrain / std::max<int64_t>(1, n), (rows + 63) / 64});
   int64_t tasks = std::max<int64_t>(1, (rows + per_task - 1) / per_task);
-  std::vector<double> partial(static_cast<size_t>(tasks * n), 0.0);
-  parallel_ranges(rows, per_task, [&](int64_t r, int64_t end) {
-    kernel(x + r * n, end - r, n, partial.data() + r / per_task * n);
-  });
+  struct Sums {};
+  double* partial = scratch<Sums, double>(std::max<int64_t>(1, tasks * n));
+  std::fill_n(partial, tasks * n, 0.0);
+  parallel_ranges(rows, per_task,
+                  [&](int64_t r, int64_t end) { kernel(x + r * n, end - r, n, partial + r / per_task * n); });
   for (int64_t i = 0; i < n; ++i) {
     double sum = 0;
-    for (int64_t t = 0; t < tasks; ++t) sum += partial[static_cast<size_t>(t * n + i)];
-    y[i] = static_cast<T>(sum);
+    for (int64_t t = 0; t < tasks; ++t) sum += partial[t * n + i];
+    y[i] = static_cast<Compute<X>>(sum);
   }
 }
 
 template <class T>
 double sum_of_squares(const T* x, int64_t n) {
-  auto kernel = table<T>().sum_of_squares;
+  auto kernel = master<T>().sum_of_squares;
   std::vector<double> partial(static_cast<size_t>((n + kGrain - 1) / kGrain), 0.0);
   parallel_ranges(n, kGrain, [&](int64_t i, int64_t end) {
     partial[static_cast<size_t>(i / kGrain)] = kernel(x + i, end - i);
@@ -249,19 +330,27 @@ bool all_finite(const T* x, int64_t n) {
   return true;
 }
 
-#define SIGMA_INSTANTIATE(T)                                                         \
-  template void activation_forward(Activation, int64_t, const T*, T, T*);            \
-  template void activation_backward(Activation, int64_t, const T*, const T*, T, T*); \
-  template void add(int64_t, const T*, const T*, T*);                                \
-  template void scale(int64_t, const T*, T, T*);                                     \
-  template void add_rows(int64_t, int64_t, const T*, T*);                            \
-  template void sgd_update(int64_t, const SgdStep&, const T*, T*, T*);               \
-  template void column_sums(const T*, int64_t, int64_t, T*);                         \
-  template double sum_of_squares(const T*, int64_t);                                 \
+#define SIGMA_INSTANTIATE(X)                                                                  \
+  template void activation_forward(Activation, int64_t, const X*, Compute<X>, X*);            \
+  template void activation_backward(Activation, int64_t, const X*, const X*, Compute<X>, X*); \
+  template void add(int64_t, const X*, const X*, X*);                                         \
+  template void scale(int64_t, const X*, Compute<X>, X*);                                     \
+  template void convert(int64_t, const X*, Compute<X>*);                                      \
+  template void round(int64_t, const Compute<X>*, X*);                                        \
+  template void add_rows(int64_t, int64_t, const Compute<X>*, const Compute<X>*, bool, X*);   \
+  template void column_sums(const X*, int64_t, int64_t, Compute<X>*);
+SIGMA_INSTANTIATE(float)
+SIGMA_INSTANTIATE(double)
+SIGMA_INSTANTIATE(bfloat16)
+#undef SIGMA_INSTANTIATE
+#define SIGMA_INSTANTIATE(T)                                 \
+  template void sgd_update(const SgdParameter<T>*, int64_t); \
+  template double sum_of_squares(const T*, int64_t);         \
   template bool all_finite(const T*, int64_t);
 SIGMA_INSTANTIATE(float)
 SIGMA_INSTANTIATE(double)
 #undef SIGMA_INSTANTIATE
+template bool all_finite(const bfloat16*, int64_t);
 
 }  // namespace sigma::kernels
 #endif

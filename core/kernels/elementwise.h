@@ -3,35 +3,51 @@
 
 #include <cstdint>
 
+#include "core/bfloat16.h"
+
 namespace sigma::kernels {
 
 enum class Activation : uint8_t { relu, leaky_relu, sigmoid, tanh, gelu };
 
-// y = f(x). `slope` is leaky_relu's.
-template <class T>
-void activation_forward(Activation kind, int64_t n, const T* x, T slope, T* y);
+// y = f(x). `slope` is leaky_relu's. Values are float, double or bfloat16.
+template <class X>
+void activation_forward(Activation kind, int64_t n, const X* x, Compute<X> slope, X* y);
 // dx = g * f'. `saved` is y for relu, sigmoid and tanh, and x for leaky_relu and gelu.
-template <class T>
-void activation_backward(Activation kind, int64_t n, const T* g, const T* saved, T slope, T* dx);
+template <class X>
+void activation_backward(Activation kind, int64_t n, const X* g, const X* saved, Compute<X> slope, X* dx);
 
-template <class T>
-void add(int64_t n, const T* a, const T* b, T* y);  // y = a + b; y may be a or b
-template <class T>
-void scale(int64_t n, const T* x, T factor, T* y);  // y = factor * x; y may be x
-template <class T>
-void add_rows(int64_t rows, int64_t n, const T* bias, T* y);  // y[r][i] += bias[i]
+template <class X>
+void add(int64_t n, const X* a, const X* b, X* y);  // y = a + b; y may be a or b
+template <class X>
+void scale(int64_t n, const X* x, Compute<X> factor, X* y);  // y = factor * x; y may be x
+template <class X>
+void convert(int64_t n, const X* from, Compute<X>* to);  // between storage and the type that is computed with
+template <class X>
+void round(int64_t n, const Compute<X>* from, X* to);  // to the nearest
+// y[r][i] = from[r][i] + bias[i], then max(y, 0) if asked; bias may be null; y may be from.
+template <class X>
+void add_rows(int64_t rows, int64_t n, const Compute<X>* from, const Compute<X>* bias, bool relu, X* y);
 
 struct SgdStep {
   double lr, momentum, dampening, weight_decay;
   bool nesterov, first;  // first: the velocity is set to the gradient, as in PyTorch
 };
-// One pass of SGD over a parameter p with gradient g; velocity may be null when momentum is 0.
+// SGD over all parameters in one parallel loop. A parameter p of n elements has gradient g and velocity v,
+// which may be null when momentum is 0.
 template <class T>
-void sgd_update(int64_t n, const SgdStep& step, const T* g, T* velocity, T* p);
+struct SgdParameter {
+  int64_t n;
+  SgdStep step;
+  const T* g;
+  T* v;
+  T* p;
+};
+template <class T>
+void sgd_update(const SgdParameter<T>* parameters, int64_t count);
 
 // Sum over rows: y[i] = sum_r x[r][i], in float64, rows merged in a fixed order.
-template <class T>
-void column_sums(const T* x, int64_t rows, int64_t n, T* y);
+template <class X>
+void column_sums(const X* x, int64_t rows, int64_t n, Compute<X>* y);
 // Sum of squares in float64; the order of summation is fixed.
 template <class T>
 double sum_of_squares(const T* x, int64_t n);

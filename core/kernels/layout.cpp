@@ -22,6 +22,7 @@ void transpose_batched(const T* from, int64_t batch, int64_t rows, int64_t cols,
 }
 
 template void transpose_batched(const float*, int64_t, int64_t, int64_t, float*);
+template void transpose_batched(const bfloat16*, int64_t, int64_t, int64_t, bfloat16*);
 template void transpose_batched(const double*, int64_t, int64_t, int64_t, double*);
 template void transpose_batched(const uint8_t*, int64_t, int64_t, int64_t, uint8_t*);
 template void transpose_batched(const int64_t*, int64_t, int64_t, int64_t, int64_t*);

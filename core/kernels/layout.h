@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "core/bfloat16.h"
+
 namespace sigma::kernels {
 
 // to[b][j][i] = from[b][i][j] for matrices of rows x cols.

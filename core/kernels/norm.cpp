@@ -9,18 +9,24 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "core/kernels/convert-inl.h"
+
 #ifndef SIGMA_NORM_TABLE
 #define SIGMA_NORM_TABLE
 namespace sigma::kernels {
 // One range of rows each.
-template <class T>
+template <class X>
 struct NormTable {
-  void (*statistics)(const T* x, int64_t rows, int64_t channels, double* sum, double* sum2);
-  void (*apply)(const T* x, int64_t rows, int64_t channels, NormAffine<T> f, const T* skip, bool relu, T* y);
-  void (*backward_reduce)(const T* g, const T* x, int64_t rows, int64_t channels, const double* mean,
-                          NormMask<T> mask, T* masked, double* sum_g, double* sum_gx);
-  void (*backward_apply)(const T* g, const T* x, int64_t rows, int64_t channels, NormAffine<T> f,
-                         NormMask<T> mask, const T* a, const T* b, const T* k, T* dx);
+  using T = Compute<X>;
+  void (*statistics)(const X* x, int64_t rows, int64_t channels, double* sum, double* sum2);
+  // Adds such sums of `columns` columns, `rows` long and around x, to those of the channels around pivot.
+  void (*fold_moments)(const X* x, const double* wide, int64_t rows, int64_t columns, int64_t channels,
+                       const double* pivot, double* sum, double* sum2);
+  void (*apply)(const X* x, int64_t rows, int64_t channels, NormAffine<T> f, const X* skip, bool relu, X* y);
+  void (*backward_reduce)(const X* g, const X* x, int64_t rows, int64_t channels, const double* mean,
+                          NormMask<X> mask, X* masked, double* sum_g, double* sum_gx);
+  void (*backward_apply)(const X* g, const X* x, int64_t rows, int64_t channels, NormAffine<T> f,
+                         NormMask<X> mask, const T* a, const T* b, const T* k, X* dx);
 };
 }  // namespace sigma::kernels
 #endif
@@ -29,35 +35,38 @@ HWY_BEFORE_NAMESPACE();
 namespace sigma::kernels::HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
 using DD = hn::CappedTag<double, 8>;
 using VD = hn::Vec<DD>;
 constexpr int64_t kL = static_cast<int64_t>(hn::MaxLanes(DD()));
 constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3;
 
 // As many values as a vector of float64 has lanes, in their own precision and widened.
-template <class T>
-using Narrow = hn::Rebind<T, DD>;
+template <class X>
+using Narrow = hn::Rebind<Compute<X>, DD>;
 HWY_INLINE VD widen(hn::Vec<Narrow<float>> v) { return hn::PromoteTo(DD(), v); }
 HWY_INLINE VD widen(hn::Vec<Narrow<double>> v) { return v; }
 
 inline float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 inline double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
+template <class X>
+inline double value_of(X x) {
+  return static_cast<double>(static_cast<Compute<X>>(x));
+}
 
 // Sums of S vectors of columns, held in registers while the rows pass.
-template <int S, class T>
-HWY_INLINE void statistics_strip(const T* HWY_RESTRICT x, int64_t rows, int64_t stride,
-                                 const T* HWY_RESTRICT pivot, double* HWY_RESTRICT sum,
+template <int S, class X>
+HWY_INLINE void statistics_strip(const X* HWY_RESTRICT x, int64_t rows, int64_t stride,
+                                 const X* HWY_RESTRICT pivot, double* HWY_RESTRICT sum,
                                  double* HWY_RESTRICT sum2) {
   const DD dd;
-  const Narrow<T> d;
+  const Narrow<X> d;
   VD p[S], s[S], q[S];
 #pragma GCC unroll 8
-  for (int i = 0; i < S; ++i) p[i] = widen(hn::LoadU(d, pivot + i * kL)), s[i] = q[i] = hn::Zero(dd);
+  for (int i = 0; i < S; ++i) p[i] = widen(load(d, pivot + i * kL)), s[i] = q[i] = hn::Zero(dd);
   for (int64_t r = 0; r < rows; ++r, x += stride) {
 #pragma GCC unroll 8
     for (int i = 0; i < S; ++i) {
-      const VD v = widen(hn::LoadU(d, x + i * kL)) - p[i];
+      const VD v = widen(load(d, x + i * kL)) - p[i];
       s[i] = s[i] + v;
       q[i] = hn::MulAdd(v, v, q[i]);
     }
@@ -67,54 +76,64 @@ HWY_INLINE void statistics_strip(const T* HWY_RESTRICT x, int64_t rows, int64_t 
 }
 
 // Around the first row.
-template <class T>
-void statistics(const T* x, int64_t rows, int64_t channels, double* sum, double* sum2) {
+template <class X>
+void statistics(const X* x, int64_t rows, int64_t channels, double* sum, double* sum2) {
   constexpr int S = kManyRegisters ? 8 : 2;
   int64_t c = 0;
   for (; c + S * kL <= channels; c += S * kL)
     statistics_strip<S>(x + c, rows, channels, x + c, sum + c, sum2 + c);
   for (; c + kL <= channels; c += kL) statistics_strip<1>(x + c, rows, channels, x + c, sum + c, sum2 + c);
   for (; c < channels; ++c) {
-    double s = 0, q = 0, p = static_cast<double>(x[c]);
+    double s = 0, q = 0, p = value_of(x[c]);
     for (int64_t r = 0; r < rows; ++r) {
-      double v = static_cast<double>(x[r * channels + c]) - p;
+      double v = value_of(x[r * channels + c]) - p;
       s += v, q = fused(v, v, q);
     }
     sum[c] = s, sum2[c] = q;
   }
 }
 
-template <class T>
-void apply(const T* __restrict x, int64_t rows, int64_t channels, NormAffine<T> f, const T* skip, bool relu,
-           T* __restrict y) {
+template <class X>
+void fold_moments(const X* __restrict x, const double* __restrict wide, int64_t rows, int64_t columns,
+                  int64_t channels, const double* __restrict pivot, double* __restrict sum,
+                  double* __restrict sum2) {
+  const double n = static_cast<double>(rows);
+  for (int64_t i = 0; i < columns; i += channels)
+    for (int64_t c = 0; c < channels; ++c) {
+      double d = value_of(x[i + c]) - pivot[c], first = wide[i + c];
+      sum[c] += first + n * d;
+      sum2[c] += wide[columns + i + c] + d * (2 * first + n * d);
+    }
+}
+
+template <class X>
+void apply(const X* __restrict x, int64_t rows, int64_t channels, NormAffine<Compute<X>> f, const X* skip,
+           bool relu, X* __restrict y) {
+  using T = Compute<X>;
   const T* __restrict mean = f.mean, * __restrict scale = f.scale, * __restrict shift = f.shift;
+  auto finish = [relu](T v) { return X(relu && v < T(0) ? T(0) : v); };  // so that a NaN stays a NaN
   for (int64_t r = 0; r < rows; ++r, x += channels, y += channels) {
     if (skip) {
-      const T* __restrict add = skip + r * channels;
-      for (int64_t c = 0; c < channels; ++c) y[c] = fused(x[c] - mean[c], scale[c], shift[c]) + add[c];
-      if (relu)  // written so that a NaN stays a NaN
-        for (int64_t c = 0; c < channels; ++c) y[c] = y[c] < T(0) ? T(0) : y[c];
-    } else if (relu) {
-      for (int64_t c = 0; c < channels; ++c) {
-        T v = fused(x[c] - mean[c], scale[c], shift[c]);
-        y[c] = v < T(0) ? T(0) : v;
-      }
+      const X* __restrict add = skip + r * channels;
+      for (int64_t c = 0; c < channels; ++c)
+        y[c] = finish(fused(static_cast<T>(x[c]) - mean[c], scale[c], shift[c]) + static_cast<T>(add[c]));
     } else {
-      for (int64_t c = 0; c < channels; ++c) y[c] = fused(x[c] - mean[c], scale[c], shift[c]);
+      for (int64_t c = 0; c < channels; ++c)
+        y[c] = finish(fused(static_cast<T>(x[c]) - mean[c], scale[c], shift[c]));
     }
   }
 }
 
 enum class Mask { none, affine, output };
 
-template <int S, Mask kMask, class T>
-HWY_INLINE void reduce_strip(const T* HWY_RESTRICT g, const T* HWY_RESTRICT x, int64_t rows, int64_t stride,
-                             const double* HWY_RESTRICT mean, const NormAffine<T>& f, const T* HWY_RESTRICT y,
-                             T* HWY_RESTRICT masked, double* HWY_RESTRICT sum_g,
+template <int S, Mask kMask, class X>
+HWY_INLINE void reduce_strip(const X* HWY_RESTRICT g, const X* HWY_RESTRICT x, int64_t rows, int64_t stride,
+                             const double* HWY_RESTRICT mean, const NormAffine<Compute<X>>& f,
+                             const X* HWY_RESTRICT y, X* HWY_RESTRICT masked, double* HWY_RESTRICT sum_g,
                              double* HWY_RESTRICT sum_gx) {
   const DD dd;
-  const Narrow<T> d;
-  using VT = hn::Vec<Narrow<T>>;
+  const Narrow<X> d;
+  using VT = hn::Vec<Narrow<X>>;
   const VT zero = hn::Zero(d);
   VD m[S], s[S], q[S];
   VT fm[S], fs[S], fb[S];
@@ -131,13 +150,12 @@ HWY_INLINE void reduce_strip(const T* HWY_RESTRICT g, const T* HWY_RESTRICT x, i
     const int64_t at = r * stride;
 #pragma GCC unroll 8
     for (int i = 0; i < S; ++i) {
-      VT grad = hn::LoadU(d, g + at + i * kL);
-      const VT value = hn::LoadU(d, x + at + i * kL);
+      VT grad = load(d, g + at + i * kL);
+      const VT value = load(d, x + at + i * kL);
       if constexpr (kMask == Mask::affine)
         grad = hn::IfThenElseZero(hn::MulAdd(value - fm[i], fs[i], fb[i]) > zero, grad);
-      if constexpr (kMask == Mask::output)
-        grad = hn::IfThenElseZero(hn::LoadU(d, y + at + i * kL) > zero, grad);
-      if (masked) hn::StoreU(grad, d, masked + at + i * kL);
+      if constexpr (kMask == Mask::output) grad = hn::IfThenElseZero(load(d, y + at + i * kL) > zero, grad);
+      if (masked) store(grad, d, masked + at + i * kL);
       const VD wide = widen(grad);
       s[i] = s[i] + wide;
       q[i] = hn::MulAdd(wide, widen(value) - m[i], q[i]);
@@ -147,9 +165,10 @@ HWY_INLINE void reduce_strip(const T* HWY_RESTRICT g, const T* HWY_RESTRICT x, i
   for (int i = 0; i < S; ++i) hn::StoreU(s[i], dd, sum_g + i * kL), hn::StoreU(q[i], dd, sum_gx + i * kL);
 }
 
-template <Mask kMask, class T>
-void reduce(const T* g, const T* x, int64_t rows, int64_t channels, const double* mean,
-            const NormMask<T>& mask, T* masked, double* sum_g, double* sum_gx) {
+template <Mask kMask, class X>
+void reduce(const X* g, const X* x, int64_t rows, int64_t channels, const double* mean,
+            const NormMask<X>& mask, X* masked, double* sum_g, double* sum_gx) {
+  using T = Compute<X>;
   constexpr int S = kManyRegisters ? 4 : 2;
   int64_t c = 0;
   auto strip = [&](auto width) {
@@ -164,57 +183,60 @@ void reduce(const T* g, const T* x, int64_t rows, int64_t channels, const double
     double s = 0, q = 0;
     for (int64_t r = 0; r < rows; ++r) {
       int64_t at = r * channels + c;
-      T grad = g[at];
+      T grad = static_cast<T>(g[at]), value = static_cast<T>(x[at]);
       if (kMask == Mask::affine)
-        grad = fused(x[at] - mask.affine->mean[c], mask.affine->scale[c], mask.affine->shift[c]) > T(0)
+        grad = fused(value - mask.affine->mean[c], mask.affine->scale[c], mask.affine->shift[c]) > T(0)
                    ? grad
                    : T(0);
-      if (kMask == Mask::output) grad = mask.y[at] > T(0) ? grad : T(0);
-      if (masked) masked[at] = grad;
+      if (kMask == Mask::output) grad = static_cast<T>(mask.y[at]) > T(0) ? grad : T(0);
+      if (masked) masked[at] = X(grad);
       s += static_cast<double>(grad);
-      q = fused(static_cast<double>(grad), static_cast<double>(x[at]) - mean[c], q);
+      q = fused(static_cast<double>(grad), static_cast<double>(value) - mean[c], q);
     }
     sum_g[c] = s, sum_gx[c] = q;
   }
 }
 
-template <class T>
-void backward_reduce(const T* g, const T* x, int64_t rows, int64_t channels, const double* mean,
-                     NormMask<T> mask, T* masked, double* sum_g, double* sum_gx) {
-  auto kernel = mask.y        ? reduce<Mask::output, T>
-                : mask.affine ? reduce<Mask::affine, T>
-                              : reduce<Mask::none, T>;
+template <class X>
+void backward_reduce(const X* g, const X* x, int64_t rows, int64_t channels, const double* mean,
+                     NormMask<X> mask, X* masked, double* sum_g, double* sum_gx) {
+  auto kernel = mask.y        ? reduce<Mask::output, X>
+                : mask.affine ? reduce<Mask::affine, X>
+                              : reduce<Mask::none, X>;
   kernel(g, x, rows, channels, mean, mask, masked, sum_g, sum_gx);
 }
 
-template <class T>
-void backward_apply(const T* __restrict g, const T* __restrict x, int64_t rows, int64_t channels,
-                    NormAffine<T> f, NormMask<T> mask, const T* __restrict a, const T* __restrict b,
-                    const T* __restrict k, T* __restrict dx) {
+template <class X>
+void backward_apply(const X* __restrict g, const X* __restrict x, int64_t rows, int64_t channels,
+                    NormAffine<Compute<X>> f, NormMask<X> mask, const Compute<X>* __restrict a,
+                    const Compute<X>* __restrict b, const Compute<X>* __restrict k, X* __restrict dx) {
+  using T = Compute<X>;
   const T* __restrict mean = f.mean, * __restrict scale = f.scale, * __restrict shift = f.shift;
   for (int64_t r = 0; r < rows; ++r, x += channels, g += channels, dx += channels) {
     if (mask.affine) {
       const T *__restrict m = mask.affine->mean, *__restrict s = mask.affine->scale, *__restrict h = mask.affine->shift;
       for (int64_t c = 0; c < channels; ++c) {
-        T grad = fused(x[c] - m[c], s[c], h[c]) > T(0) ? g[c] : T(0);
-        T xhat = fused(x[c] - mean[c], scale[c], shift[c]);
-        dx[c] = fused(a[c], grad, -b[c]) - k[c] * xhat;
+        T value = static_cast<T>(x[c]),
+          grad = fused(value - m[c], s[c], h[c]) > T(0) ? static_cast<T>(g[c]) : T(0);
+        T xhat = fused(value - mean[c], scale[c], shift[c]);
+        dx[c] = X(fused(a[c], grad, -b[c]) - k[c] * xhat);
       }
     } else {
       for (int64_t c = 0; c < channels; ++c) {
-        T xhat = fused(x[c] - mean[c], scale[c], shift[c]);
-        dx[c] = fused(a[c], g[c], -b[c]) - k[c] * xhat;
+        T xhat = fused(static_cast<T>(x[c]) - mean[c], scale[c], shift[c]);
+        dx[c] = X(fused(a[c], static_cast<T>(g[c]), -b[c]) - k[c] * xhat);
       }
     }
   }
 }
 
-template <class T>
-NormTable<T> table() {
-  return {statistics<T>, apply<T>, backward_reduce<T>, backward_apply<T>};
+template <class X>
+NormTable<X> table() {
+  return {statistics<X>, fold_moments<X>, apply<X>, backward_reduce<X>, backward_apply<X>};
 }
 NormTable<float> norm_f32() { return table<float>(); }
 NormTable<double> norm_f64() { return table<double>(); }
+NormTable<bfloat16> norm_bf16() { return table<bfloat16>(); }
 
 }  // namespace
 }  // namespace sigma::kernels::HWY_NAMESPACE
@@ -226,9 +248,12 @@ namespace {
 
 HWY_EXPORT(norm_f32);
 HWY_EXPORT(norm_f64);
-template <class T>
-NormTable<T> table() {
-  if constexpr (sizeof(T) == 4)
+HWY_EXPORT(norm_bf16);
+template <class X>
+NormTable<X> table() {
+  if constexpr (sizeof(X) == 2)
+    return HWY_DYNAMIC_DISPATCH(norm_bf16)();
+  else if constexpr (sizeof(X) == 4)
     return HWY_DYNAMIC_DISPATCH(norm_f32)();
   else
     return HWY_DYNAMIC_DISPATCH(norm_f64)();
@@ -253,6 +278,11 @@ int64_t rows_per_task(int64_t rows, int64_t channels) {
 struct ConstantScratch {};
 struct SumScratch {};
 struct PartScratch {};
+
+template <class X>
+double value_at(X x) {
+  return static_cast<double>(static_cast<Compute<X>>(x));
+}
 
 // Copies of per-channel constants, `repeats` times each.
 template <class V>
@@ -289,25 +319,21 @@ PartialMoments::PartialMoments(int64_t parts, int64_t channels)
       channels_(channels),
       sums_(scratch<PartScratch, double>(std::max<int64_t>(1, parts * (1 + 3 * channels)))) {}
 
-template <class T>
-void PartialMoments::add(int64_t part, const T* x, int64_t rows) {
+template <class X>
+void PartialMoments::add(int64_t part, const X* x, int64_t rows) {
   double *count = sums_ + part * (1 + 3 * channels_), *pivot = count + 1, *sum = pivot + channels_,
          *sum2 = sum + channels_;
-  auto kernel = table<T>().statistics;
+  const NormTable<X> kernels = table<X>();
+  auto kernel = kernels.statistics;
+  auto fold = kernels.fold_moments;
   const int64_t times = rows >= 16 ? repeats(channels_) : 1, size = channels_ * times;
   double* wide = scratch<SumScratch, double>(4 * size);
   *count = static_cast<double>(rows);
-  for (int64_t c = 0; c < channels_; ++c) pivot[c] = static_cast<double>(x[c]), sum[c] = sum2[c] = 0;
+  for (int64_t c = 0; c < channels_; ++c) pivot[c] = value_at(x[c]), sum[c] = sum2[c] = 0;
   // The kernel's pivot is the first row it sees: with rows side by side, each repeat has its own.
   wide_rows(0, rows, channels_, times, [&](int64_t r, int64_t count_rows, int64_t columns) {
     kernel(x + r * channels_, count_rows, columns, wide, wide + columns);
-    double n = static_cast<double>(count_rows);
-    for (int64_t i = 0; i < columns; ++i) {
-      int64_t c = i % channels_;
-      double d = static_cast<double>(x[r * channels_ + i]) - pivot[c], s = wide[i];
-      sum[c] += s + n * d;
-      sum2[c] += wide[columns + i] + d * (2 * s + n * d);
-    }
+    fold(x + r * channels_, wide, count_rows, columns, channels_, pivot, sum, sum2);
   });
 }
 
@@ -331,8 +357,8 @@ void PartialMoments::merge(double* mean, double* var) const {
   for (int64_t c = 0; c < channels_; ++c) mean[c] += origin[c], var[c] /= total;
 }
 
-template <class T>
-void norm_statistics(const T* x, int64_t rows, int64_t channels, double* mean, double* var) {
+template <class X>
+void norm_statistics(const X* x, int64_t rows, int64_t channels, double* mean, double* var) {
   int64_t per_task = rows_per_task(rows, channels);
   PartialMoments parts(norm_tasks(rows, channels), channels);
   parallel_ranges(rows, per_task,
@@ -340,10 +366,11 @@ void norm_statistics(const T* x, int64_t rows, int64_t channels, double* mean, d
   parts.merge(mean, var);
 }
 
-template <class T>
-void norm_apply(const T* x, int64_t rows, int64_t channels, const NormAffine<T>& affine, const T* skip,
-                bool relu, T* y) {
-  auto kernel = table<T>().apply;
+template <class X>
+void norm_apply(const X* x, int64_t rows, int64_t channels, const NormAffine<Compute<X>>& affine,
+                const X* skip, bool relu, X* y) {
+  using T = Compute<X>;
+  auto kernel = table<X>().apply;
   const int64_t times = repeats(channels), size = channels * times;
   T* free = scratch<ConstantScratch, T>(3 * size);
   NormAffine<T> f;
@@ -358,10 +385,11 @@ void norm_apply(const T* x, int64_t rows, int64_t channels, const NormAffine<T>&
   });
 }
 
-template <class T>
-void norm_backward_reduce(const T* g, const T* x, int64_t rows, int64_t channels, const double* mean,
-                          const NormMask<T>& mask, T* masked, double* sum_g, double* sum_gx) {
-  auto kernel = table<T>().backward_reduce;
+template <class X>
+void norm_backward_reduce(const X* g, const X* x, int64_t rows, int64_t channels, const double* mean,
+                          const NormMask<X>& mask, X* masked, double* sum_g, double* sum_gx) {
+  using T = Compute<X>;
+  auto kernel = table<X>().backward_reduce;
   const int64_t times = repeats(channels), size = channels * times, per_task = rows_per_task(rows, channels);
   const int64_t tasks = norm_tasks(rows, channels);
   struct Constants {};
@@ -379,7 +407,7 @@ void norm_backward_reduce(const T* g, const T* x, int64_t rows, int64_t channels
     std::fill_n(own, 2 * channels, 0.0);
     wide_rows(r0, r1, channels, times, [&](int64_t r, int64_t count, int64_t columns) {
       int64_t at = r * channels;
-      NormMask<T> here{mask.affine ? &f : nullptr, mask.y ? mask.y + at : nullptr};
+      NormMask<X> here{mask.affine ? &f : nullptr, mask.y ? mask.y + at : nullptr};
       kernel(g + at, x + at, count, columns, m, here, masked ? masked + at : nullptr, wide, wide + columns);
       double* folded = wide + 2 * size;
       fold(wide, channels, columns / channels, folded);
@@ -394,10 +422,12 @@ void norm_backward_reduce(const T* g, const T* x, int64_t rows, int64_t channels
   }
 }
 
-template <class T>
-void norm_backward_apply(const T* g, const T* x, int64_t rows, int64_t channels, const NormAffine<T>& xhat,
-                         const NormMask<T>& mask, const T* a, const T* b, const T* k, T* dx) {
-  auto kernel = table<T>().backward_apply;
+template <class X>
+void norm_backward_apply(const X* g, const X* x, int64_t rows, int64_t channels,
+                         const NormAffine<Compute<X>>& xhat, const NormMask<X>& mask, const Compute<X>* a,
+                         const Compute<X>* b, const Compute<X>* k, X* dx) {
+  using T = Compute<X>;
+  auto kernel = table<X>().backward_apply;
   const int64_t times = repeats(channels), size = channels * times;
   T* free = scratch<ConstantScratch, T>(9 * size);
   auto wide = [&](const T* values) { return repeated(values, channels, times, free); };
@@ -405,7 +435,7 @@ void norm_backward_apply(const T* g, const T* x, int64_t rows, int64_t channels,
   const T *wa = wide(a), *wb = wide(b), *wk = wide(k);
   NormAffine<T> m{};
   if (mask.affine) m = {wide(mask.affine->mean), wide(mask.affine->scale), wide(mask.affine->shift)};
-  const NormMask<T> wide_mask{mask.affine ? &m : nullptr, nullptr};
+  const NormMask<X> wide_mask{mask.affine ? &m : nullptr, nullptr};
   parallel_ranges(rows, rows_per_task(rows, channels), [&](int64_t r0, int64_t r1) {
     wide_rows(r0, r1, channels, times, [&](int64_t r, int64_t count, int64_t columns) {
       int64_t at = r * channels;
@@ -425,18 +455,21 @@ void merge_tree(T* parts, int64_t count, int64_t size) {
   });
 }
 
-#define SIGMA_INSTANTIATE(T)                                                                      \
-  template void PartialMoments::add(int64_t, const T*, int64_t);                                  \
-  template void norm_statistics(const T*, int64_t, int64_t, double*, double*);                    \
-  template void norm_apply(const T*, int64_t, int64_t, const NormAffine<T>&, const T*, bool, T*); \
-  template void norm_backward_reduce(const T*, const T*, int64_t, int64_t, const double*,         \
-                                     const NormMask<T>&, T*, double*, double*);                   \
-  template void norm_backward_apply(const T*, const T*, int64_t, int64_t, const NormAffine<T>&,   \
-                                    const NormMask<T>&, const T*, const T*, const T*, T*);        \
-  template void merge_tree(T*, int64_t, int64_t);
+#define SIGMA_INSTANTIATE(X)                                                                               \
+  template void PartialMoments::add(int64_t, const X*, int64_t);                                           \
+  template void norm_statistics(const X*, int64_t, int64_t, double*, double*);                             \
+  template void norm_apply(const X*, int64_t, int64_t, const NormAffine<Compute<X>>&, const X*, bool, X*); \
+  template void norm_backward_reduce(const X*, const X*, int64_t, int64_t, const double*,                  \
+                                     const NormMask<X>&, X*, double*, double*);                            \
+  template void norm_backward_apply(const X*, const X*, int64_t, int64_t, const NormAffine<Compute<X>>&,   \
+                                    const NormMask<X>&, const Compute<X>*, const Compute<X>*,              \
+                                    const Compute<X>*, X*);
 SIGMA_INSTANTIATE(float)
 SIGMA_INSTANTIATE(double)
+SIGMA_INSTANTIATE(bfloat16)
 #undef SIGMA_INSTANTIATE
+template void merge_tree(float*, int64_t, int64_t);
+template void merge_tree(double*, int64_t, int64_t);
 
 }  // namespace sigma::kernels
 #endif

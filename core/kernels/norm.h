@@ -9,9 +9,12 @@
 
 #include <cstdint>
 
+#include "core/bfloat16.h"
 #include "core/kernels/scratch.h"
 
 namespace sigma::kernels {
+
+// Values x, g, y are float, double or bfloat16; constants have the type that is computed with.
 
 // (x - mean) * scale + shift, one value a channel each.
 template <class T>
@@ -25,16 +28,16 @@ struct NormAffine {
 int64_t norm_tasks(int64_t rows, int64_t channels);
 
 // mean[c] and biased var[c] over the rows; rows >= 1.
-template <class T>
-void norm_statistics(const T* x, int64_t rows, int64_t channels, double* mean, double* var);
+template <class X>
+void norm_statistics(const X* x, int64_t rows, int64_t channels, double* mean, double* var);
 
 // The same from parts that other kernels have at hand. Storage is this thread's scratch memory: one at a
 // time.
 class PartialMoments {
  public:
   PartialMoments(int64_t parts, int64_t channels);
-  template <class T>
-  void add(int64_t part, const T* x, int64_t rows);  // from any thread; each part once
+  template <class X>
+  void add(int64_t part, const X* x, int64_t rows);  // from any thread; each part once
   void merge(double* mean, double* var) const;
 
  private:
@@ -43,27 +46,28 @@ class PartialMoments {
 };
 
 // y = affine(x) + skip, then the larger of that and 0 when `relu`; skip may be null.
-template <class T>
-void norm_apply(const T* x, int64_t rows, int64_t channels, const NormAffine<T>& affine, const T* skip,
-                bool relu, T* y);
+template <class X>
+void norm_apply(const X* x, int64_t rows, int64_t channels, const NormAffine<Compute<X>>& affine,
+                const X* skip, bool relu, X* y);
 
 // Where the gradient of a following ReLU passes: everywhere (both null), where affine(x) > 0, or where y > 0.
-template <class T>
+template <class X>
 struct NormMask {
-  const NormAffine<T>* affine = nullptr;
-  const T* y = nullptr;
+  const NormAffine<Compute<X>>* affine = nullptr;
+  const X* y = nullptr;
 };
 
 // sum_g[c] = sum g, sum_gx[c] = sum g * (x - mean), g masked. `masked` (may be null) receives the masked g.
-template <class T>
-void norm_backward_reduce(const T* g, const T* x, int64_t rows, int64_t channels, const double* mean,
-                          const NormMask<T>& mask, T* masked, double* sum_g, double* sum_gx);
+template <class X>
+void norm_backward_reduce(const X* g, const X* x, int64_t rows, int64_t channels, const double* mean,
+                          const NormMask<X>& mask, X* masked, double* sum_g, double* sum_gx);
 
 // dx = a * g - b - k * xhat with xhat = affine(x), g masked by `mask.affine`; a, b, k have one value a
 // channel.
-template <class T>
-void norm_backward_apply(const T* g, const T* x, int64_t rows, int64_t channels, const NormAffine<T>& xhat,
-                         const NormMask<T>& mask, const T* a, const T* b, const T* k, T* dx);
+template <class X>
+void norm_backward_apply(const X* g, const X* x, int64_t rows, int64_t channels,
+                         const NormAffine<Compute<X>>& xhat, const NormMask<X>& mask, const Compute<X>* a,
+                         const Compute<X>* b, const Compute<X>* k, X* dx);
 
 // parts[0][i] = sum over parts of parts[p][i], in a fixed tree; the other parts are overwritten.
 template <class T>

@@ -31,10 +31,11 @@ constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(Wide<T>()));
 // Rows of one register block: 32 registers hold 8 x 2 accumulators, 16 hold 4 x 2.
 constexpr int64_t kRegisterRows = HWY_TARGET == HWY_AVX3 ? 8 : 4;
 
-// kRows rows of one panel (or of two: rows from 8 on come from `a1`) times V vectors of columns.
-template <int kRows, int V, class T>
+// kRows rows of one panel (or of two: rows from 8 on come from `a1`) times V vectors of columns. kNext
+// elements lie between one block of 16 k's and the next; out(row, vector) says where results go.
+template <int kRows, int V, int64_t kNext, class T, class Out>
 HWY_INLINE void panel_block(const T* HWY_RESTRICT a0, const T* HWY_RESTRICT a1, const T* HWY_RESTRICT b,
-                            int64_t k, T* HWY_RESTRICT c, int64_t ldc) {
+                            int64_t k, Out out) {
   const Wide<T> d;
   constexpr int64_t lanes = kLanes<T>;
   hn::Vec<Wide<T>> sum[kRows][V];
@@ -42,7 +43,7 @@ HWY_INLINE void panel_block(const T* HWY_RESTRICT a0, const T* HWY_RESTRICT a1, 
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 2
     for (int v = 0; v < V; ++v) sum[r][v] = hn::Zero(d);
-  for (; k > 0; k -= kPanelDepth, a0 += kPanelRows * kPanelDepth, a1 += kPanelRows * kPanelDepth) {
+  for (; k > 0; k -= kPanelDepth, a0 += kNext, a1 += kNext) {
     const int64_t steps = k < kPanelDepth ? k : kPanelDepth;
     for (int64_t j = 0; j < steps; ++j, b += V * lanes) {
       hn::Vec<Wide<T>> column[V];
@@ -60,43 +61,49 @@ HWY_INLINE void panel_block(const T* HWY_RESTRICT a0, const T* HWY_RESTRICT a1, 
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) hn::StoreU(sum[r][v], d, c + r * ldc + v * lanes);
+    for (int v = 0; v < V; ++v) hn::StoreU(sum[r][v], d, out(r, v));
 }
 
-// `panels` panels of A times one block of B with V vectors; C has 8 * panels rows.
-template <int V, class T>
-HWY_INLINE void panels_times_block(const T* a, int64_t panels, const T* b, int64_t k, T* c, int64_t ldc) {
-  const int64_t size = round_up(k, kPanelDepth) * kPanelRows;
+// `panels` panels of A, `size` elements apart, times one block of B with V vectors; out(row, vector) with
+// rows counted over all panels.
+template <int V, int64_t kNext, class T, class Out>
+HWY_INLINE void panels_times_block(const T* a, int64_t panels, int64_t size, const T* b, int64_t k, Out out) {
   int64_t p = 0;
   if constexpr (V == 1 && kRegisterRows == kPanelRows)
     for (; p + 2 <= panels; p += 2)
-      panel_block<2 * kPanelRows, V>(a + p * size, a + (p + 1) * size, b, k, c + p * kPanelRows * ldc, ldc);
+      panel_block<2 * kPanelRows, V, kNext>(
+          a + p * size, a + (p + 1) * size, b, k,
+          [&](int r, int v) HWY_ATTR { return out(p + r / kPanelRows, r % kPanelRows, v); });
   for (; p < panels; ++p)
-    for (int64_t r = 0; r < kPanelRows; r += kRegisterRows) {
-      const T* rows = a + p * size + r * kPanelDepth;
-      panel_block<kRegisterRows, V>(rows, rows, b, k, c + (p * kPanelRows + r) * ldc, ldc);
+    for (int64_t r0 = 0; r0 < kPanelRows; r0 += kRegisterRows) {
+      const T* rows = a + p * size + r0 * kPanelDepth;
+      panel_block<kRegisterRows, V, kNext>(rows, rows, b, k,
+                                           [&](int r, int v) HWY_ATTR { return out(p, r0 + r, v); });
     }
 }
 
-// C [8 panels][ldc] = A * B for all blocks of B; ldc is at least n rounded up to the lanes.
-template <class T>
-HWY_INLINE void panels_product(const T* a, int64_t panels, const T* b, int64_t k, int64_t n, T* c,
-                               int64_t ldc) {
+// out(panel, row of the panel, column) = A * B for all n columns, which are rounded up to whole vectors.
+template <int64_t kNext, class T, class Out>
+HWY_INLINE void panels_product(const T* a, int64_t panels, int64_t size, const T* b, int64_t k, int64_t n,
+                               Out out) {
   constexpr int64_t lanes = kLanes<T>;
   for (int64_t column = 0; column < n; column += 2 * lanes) {
+    auto to = [&](int64_t p, int64_t r, int v) HWY_ATTR { return out(p, r, column + v * lanes); };
     if (n - column > lanes) {
-      panels_times_block<2>(a, panels, b, k, c + column, ldc);
+      panels_times_block<2, kNext>(a, panels, size, b, k, to);
       b += k * 2 * lanes;
     } else {
-      panels_times_block<1>(a, panels, b, k, c + column, ldc);
+      panels_times_block<1, kNext>(a, panels, size, b, k, to);
     }
   }
 }
 
-// C[r][v] += sum over t of a[t * lda + r] * b[t * ldb + v]: kRows x V vectors of a sum of outer products.
-template <int kRows, int V, class T>
-HWY_INLINE void outer_block(const T* HWY_RESTRICT a, int64_t lda, const T* HWY_RESTRICT b, int64_t ldb,
-                            int64_t count, T* HWY_RESTRICT c, int64_t ldc) {
+// C[r][v] += sum over `count` groups of kInner steps of a[step][r] * b[step][v], kRows x V vectors of a sum
+// of outer products. Steps of a group are 16 elements apart, groups next_a and next_b; the second vector of
+// columns is `second` elements after the first.
+template <int kRows, int V, int kInner, class T>
+HWY_INLINE void outer_block(const T* HWY_RESTRICT a, int64_t next_a, const T* HWY_RESTRICT b, int64_t next_b,
+                            int64_t second, int64_t count, T* HWY_RESTRICT c, int64_t ldc) {
   const Wide<T> d;
   constexpr int64_t lanes = kLanes<T>;
   hn::Vec<Wide<T>> sum[kRows][V];
@@ -104,15 +111,18 @@ HWY_INLINE void outer_block(const T* HWY_RESTRICT a, int64_t lda, const T* HWY_R
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 2
     for (int v = 0; v < V; ++v) sum[r][v] = hn::LoadU(d, c + r * ldc + v * lanes);
-  for (int64_t t = 0; t < count; ++t, a += lda, b += ldb) {
-    hn::Vec<Wide<T>> column[V];
+  for (; count > 0; --count, a += next_a, b += next_b) {
+#pragma GCC unroll 8
+    for (int t = 0; t < kInner; ++t) {
+      hn::Vec<Wide<T>> column[V];
 #pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) column[v] = hn::LoadU(d, b + v * lanes);
+      for (int v = 0; v < V; ++v) column[v] = hn::LoadU(d, b + t * kPanelDepth + v * second);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const auto value = hn::Set(d, a[r]);
+      for (int r = 0; r < kRows; ++r) {
+        const auto value = hn::Set(d, a[t * kPanelDepth + r]);
 #pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) sum[r][v] = hn::MulAdd(value, column[v], sum[r][v]);
+        for (int v = 0; v < V; ++v) sum[r][v] = hn::MulAdd(value, column[v], sum[r][v]);
+      }
     }
   }
 #pragma GCC unroll 16
@@ -121,22 +131,26 @@ HWY_INLINE void outer_block(const T* HWY_RESTRICT a, int64_t lda, const T* HWY_R
     for (int v = 0; v < V; ++v) hn::StoreU(sum[r][v], d, c + r * ldc + v * lanes);
 }
 
-// C (m x n) += A^T B with A [count][lda], B [count][ldb]; m a multiple of 8, n of the lanes.
-template <class T>
-HWY_INLINE void outer_product(const T* a, int64_t lda, int64_t m, const T* b, int64_t ldb, int64_t n,
+// C (m x n) += A^T B over `count` groups; m a multiple of 8, n of the lanes. a_at(row) and b_at(column) say
+// where a row of A^T and a column of B begin.
+template <int kInner, class T, class A, class B>
+HWY_INLINE void outer_product(A a_at, int64_t next_a, int64_t m, B b_at, int64_t next_b, int64_t n,
                               int64_t count, T* c, int64_t ldc) {
   constexpr int64_t lanes = kLanes<T>;
   for (int64_t j = 0; j < n; j += 2 * lanes) {
+    const T* b = b_at(j);
     if (n - j >= 2 * lanes) {
+      const int64_t second = b_at(j + lanes) - b;
       for (int64_t i = 0; i < m; i += kRegisterRows)
-        outer_block<kRegisterRows, 2>(a + i, lda, b + j, ldb, count, c + i * ldc + j, ldc);
+        outer_block<kRegisterRows, 2, kInner>(a_at(i), next_a, b, next_b, second, count, c + i * ldc + j,
+                                              ldc);
       continue;
     }
     int64_t i = 0;
     for (; i + 2 * kRegisterRows <= m; i += 2 * kRegisterRows)
-      outer_block<2 * kRegisterRows, 1>(a + i, lda, b + j, ldb, count, c + i * ldc + j, ldc);
+      outer_block<2 * kRegisterRows, 1, kInner>(a_at(i), next_a, b, next_b, 0, count, c + i * ldc + j, ldc);
     for (; i < m; i += kRegisterRows)
-      outer_block<kRegisterRows, 1>(a + i, lda, b + j, ldb, count, c + i * ldc + j, ldc);
+      outer_block<kRegisterRows, 1, kInner>(a_at(i), next_a, b, next_b, 0, count, c + i * ldc + j, ldc);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "core/kernels/pool.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "core/parallel.h"
 
@@ -8,6 +9,8 @@
 #define HWY_TARGET_INCLUDE "core/kernels/pool.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+
+#include "core/kernels/convert-inl.h"
 
 #ifndef SIGMA_POOL_TABLE
 #define SIGMA_POOL_TABLE
@@ -46,14 +49,12 @@ HWY_BEFORE_NAMESPACE();
 namespace sigma::kernels::HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
-
 // The usual case in float32, 2x2 windows that do not overlap and lie inside: maximum and position stay in
 // registers, and the backward pass writes every pixel once.
 template <class T>
 bool is_halving(const PoolSize& s) {
-  return sizeof(T) == 4 && s.kh == 2 && s.kw == 2 && s.stride_h == 2 && s.stride_w == 2 && s.pad_h == 0 &&
-         s.pad_w == 0;
+  return !std::is_same_v<T, double> && s.kh == 2 && s.kw == 2 && s.stride_h == 2 && s.stride_w == 2 &&
+         s.pad_h == 0 && s.pad_w == 0;
 }
 
 // Calls fn(pixel of the window's first corner, offset of the output, channel, mask of the channels that
@@ -65,47 +66,49 @@ HWY_INLINE void each_window(D d, const PoolSize& s, Fn fn) {
   for (int64_t oy = 0; oy < s.oh; ++oy)
     for (int64_t ox = 0; ox < s.ow; ++ox, out += s.c)
       for (int64_t c = 0; c < s.c; c += lanes)
-        fn(2 * oy * s.w + 2 * ox, out, c, hn::FirstN(d, static_cast<size_t>(std::min(lanes, s.c - c))));
+        fn(2 * oy * s.w + 2 * ox, out, c, hn::FirstN(d, static_cast<size_t>(std::min(lanes, s.c - c))),
+           std::min(lanes, s.c - c));
 }
 
-void halve(const PoolSize& s, const float* HWY_RESTRICT x, float* HWY_RESTRICT y,
-           int32_t* HWY_RESTRICT index) {
+template <class X>
+void halve(const PoolSize& s, const X* HWY_RESTRICT x, X* HWY_RESTRICT y, int32_t* HWY_RESTRICT index) {
   const hn::CappedTag<float, 16> d;
   const hn::RebindToSigned<decltype(d)> di;
-  each_window(d, s, [&](int64_t pixel, int64_t out, int64_t c, auto some) HWY_ATTR {
-    const float* corner = x + pixel * s.c + c;
-    auto best = hn::MaskedLoad(some, d, corner);
+  each_window(d, s, [&](int64_t pixel, int64_t out, int64_t c, auto some, int64_t count) HWY_ATTR {
+    const X* corner = x + pixel * s.c + c;
+    auto best = load_some(d, corner, some, count);
     auto at = hn::Set(di, static_cast<int32_t>(pixel));
     for (int64_t step : {int64_t{1}, s.w, s.w + 1}) {
-      const auto v = hn::MaskedLoad(some, d, corner + step * s.c);
+      const auto v = load_some(d, corner + step * s.c, some, count);
       const auto take = hn::Or(v > best, hn::Not(v == v));  // a NaN wins
       best = hn::IfThenElse(take, v, best);
       at = hn::IfThenElse(hn::RebindMask(di, take), hn::Set(di, static_cast<int32_t>(pixel + step)), at);
     }
-    hn::BlendedStore(best, some, d, y + out + c);
+    store_some(best, d, y + out + c, some, count);
     hn::BlendedStore(at, hn::RebindMask(di, some), di, index + out + c);
   });
 }
 
-void halve_backward(const PoolSize& s, const float* HWY_RESTRICT dy, const int32_t* HWY_RESTRICT index,
-                    float* HWY_RESTRICT dx) {
+template <class X>
+void halve_backward(const PoolSize& s, const X* HWY_RESTRICT dy, const int32_t* HWY_RESTRICT index,
+                    X* HWY_RESTRICT dx) {
   const hn::CappedTag<float, 16> d;
   const hn::RebindToSigned<decltype(d)> di;
   if (s.h % 2 || s.w % 2)
-    std::fill_n(dx, s.h * s.w * s.c, 0.f);  // the last row or column belongs to no window
-  each_window(d, s, [&](int64_t pixel, int64_t out, int64_t c, auto some) HWY_ATTR {
-    const auto g = hn::MaskedLoad(some, d, dy + out + c);
+    std::fill_n(dx, s.h * s.w * s.c, X(0));  // the last row or column belongs to no window
+  each_window(d, s, [&](int64_t pixel, int64_t out, int64_t c, auto some, int64_t count) HWY_ATTR {
+    const auto g = load_some(d, dy + out + c, some, count);
     const auto at = hn::MaskedLoad(hn::RebindMask(di, some), di, index + out + c);
     for (int64_t step : {int64_t{0}, int64_t{1}, s.w, s.w + 1}) {
       const auto here = hn::RebindMask(d, at == hn::Set(di, static_cast<int32_t>(pixel + step)));
-      hn::BlendedStore(hn::IfThenElseZero(here, g), some, d, dx + (pixel + step) * s.c + c);
+      store_some(hn::IfThenElseZero(here, g), d, dx + (pixel + step) * s.c + c, some, count);
     }
   });
 }
 
 template <class T>
 void max_forward(const PoolSize& s, const T* __restrict x, T* __restrict y, int32_t* __restrict index) {
-  if constexpr (sizeof(T) == 4)
+  if constexpr (!std::is_same_v<T, double>)
     if (is_halving<T>(s)) return halve(s, x, y, index);
   for (int64_t oy = 0; oy < s.oh; ++oy)
     for (int64_t ox = 0; ox < s.ow; ++ox, y += s.c, index += s.c) {
@@ -131,11 +134,14 @@ void max_forward(const PoolSize& s, const T* __restrict x, T* __restrict y, int3
 template <class T>
 void max_backward(const PoolSize& s, const T* __restrict dy, const int32_t* __restrict index,
                   T* __restrict dx) {
-  if constexpr (sizeof(T) == 4)
+  if constexpr (!std::is_same_v<T, double>)
     if (is_halving<T>(s)) return halve_backward(s, dy, index, dx);
   std::fill_n(dx, s.h * s.w * s.c, T(0));
   for (int64_t p = 0; p < s.oh * s.ow; ++p, dy += s.c, index += s.c)
-    for (int64_t c = 0; c < s.c; ++c) dx[index[c] * s.c + c] += dy[c];
+    for (int64_t c = 0; c < s.c; ++c) {
+      T& to = dx[index[c] * s.c + c];
+      to = T(to + dy[c]);
+    }
 }
 
 template <class T>
@@ -143,14 +149,14 @@ void mean_forward(const PoolSize& s, int mode, const T* __restrict x, T* __restr
   for (int64_t oy = 0; oy < s.oh; ++oy)
     for (int64_t ox = 0; ox < s.ow; ++ox, y += s.c) {
       Window v = window_at(s, mode, oy, ox);
-      T scale = T(1) / static_cast<T>(v.count);
-      for (int64_t c = 0; c < s.c; ++c) y[c] = 0;
+      const Compute<T> scale = Compute<T>(1) / static_cast<Compute<T>>(v.count);
+      for (int64_t c = 0; c < s.c; ++c) y[c] = T(0);
       for (int64_t iy = v.y0; iy < v.y1; ++iy)
         for (int64_t ix = v.x0; ix < v.x1; ++ix) {
           const T* __restrict row = x + (iy * s.w + ix) * s.c;
-          for (int64_t c = 0; c < s.c; ++c) y[c] += row[c];
+          for (int64_t c = 0; c < s.c; ++c) y[c] = T(y[c] + row[c]);
         }
-      for (int64_t c = 0; c < s.c; ++c) y[c] *= scale;
+      for (int64_t c = 0; c < s.c; ++c) y[c] = T(y[c] * scale);
     }
 }
 
@@ -160,11 +166,11 @@ void mean_backward(const PoolSize& s, int mode, const T* __restrict dy, T* __res
   for (int64_t oy = 0; oy < s.oh; ++oy)
     for (int64_t ox = 0; ox < s.ow; ++ox, dy += s.c) {
       Window v = window_at(s, mode, oy, ox);
-      T scale = T(1) / static_cast<T>(v.count);
+      const Compute<T> scale = Compute<T>(1) / static_cast<Compute<T>>(v.count);
       for (int64_t iy = v.y0; iy < v.y1; ++iy)
         for (int64_t ix = v.x0; ix < v.x1; ++ix) {
           T* __restrict row = dx + (iy * s.w + ix) * s.c;
-          for (int64_t c = 0; c < s.c; ++c) row[c] += dy[c] * scale;
+          for (int64_t c = 0; c < s.c; ++c) row[c] = T(row[c] + dy[c] * scale);
         }
     }
 }
@@ -175,6 +181,7 @@ PoolTable<T> table() {
 }
 PoolTable<float> pool_f32() { return table<float>(); }
 PoolTable<double> pool_f64() { return table<double>(); }
+PoolTable<bfloat16> pool_bf16() { return table<bfloat16>(); }
 
 }  // namespace
 }  // namespace sigma::kernels::HWY_NAMESPACE
@@ -186,9 +193,12 @@ namespace {
 
 HWY_EXPORT(pool_f32);
 HWY_EXPORT(pool_f64);
+HWY_EXPORT(pool_bf16);
 template <class T>
 PoolTable<T> table() {
-  if constexpr (sizeof(T) == 4)
+  if constexpr (sizeof(T) == 2)
+    return HWY_DYNAMIC_DISPATCH(pool_bf16)();
+  else if constexpr (sizeof(T) == 4)
     return HWY_DYNAMIC_DISPATCH(pool_f32)();
   else
     return HWY_DYNAMIC_DISPATCH(pool_f64)();
@@ -254,6 +264,7 @@ void adaptive_avg_pool_backward(const PoolSize& s, const T* dy, T* dx) {
   template void adaptive_avg_pool_backward(const PoolSize&, const T*, T*);
 SIGMA_INSTANTIATE(float)
 SIGMA_INSTANTIATE(double)
+SIGMA_INSTANTIATE(bfloat16)
 #undef SIGMA_INSTANTIATE
 
 }  // namespace sigma::kernels

@@ -1,7 +1,9 @@
-// Pooling kernels on channels_last images.
+// Pooling kernels on channels_last images of float, double or bfloat16.
 #pragma once
 
 #include <cstdint>
+
+#include "core/bfloat16.h"
 
 namespace sigma::kernels {
 
