@@ -133,7 +133,7 @@ TEST_CASE("a name that is not known is refused with those that are", "[bad_input
       flag("--augment", "rotate", R"(unknown kind "rotate", expected none, flip, crop or flip\+crop)"),
       flag("--crop-padding", "wrap", "expected reflect or zero, got \"wrap\""),
       flag("--batch-norm", "yes", "expected on or off, got \"yes\""),
-      flag("--precision", "f16", "expected f32, got \"f16\""),
+      flag("--precision", "f16", "expected f32 or bf16, got \"f16\""),
       command({"gradcheck", "--layer", "Conv3d"},
               "--layer: unknown layer \"Conv3d\"; did you mean Conv2d\\?"),
       command({"gradcheck", "--layer", "xyzzyxyzzy"}, "--layer: unknown layer \"xyzzyxyzzy\""),
