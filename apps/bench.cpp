@@ -1,20 +1,16 @@
 // `sigma bench train|infer|kernels`: speed, measured after the result has been checked.
 #include <sys/resource.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
+#include "apps/bench.h"
 #include "apps/run_folder.h"
 #include "apps/trainer.h"
 #include "apps/verbs.h"
 #include "autograd/precision.h"
-#include "core/kernels/conv.h"
 #include "core/kernels/gemm.h"
-#include "core/kernels/norm.h"
-#include "core/kernels/reference.h"
 #include "core/kernels/simd.h"
 #include "core/math.h"
 #include "core/parallel.h"
@@ -23,23 +19,6 @@
 
 namespace sigma::app {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-// Median seconds of `fn`, after warm-up, over at least five runs and `seconds`.
-template <class Fn>
-double median_time(double seconds, Fn fn) {
-  for (int i = 0; i < 3; ++i) fn();
-  std::vector<double> times;
-  auto start = Clock::now();
-  while (times.size() < 5 || std::chrono::duration<double>(Clock::now() - start).count() < seconds) {
-    auto t = Clock::now();
-    fn();
-    times.push_back(std::chrono::duration<double>(Clock::now() - t).count());
-  }
-  std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
-  return times[times.size() / 2];
-}
 
 void warn() {
 #ifndef NDEBUG
@@ -135,93 +114,6 @@ int bench_model(const Options& o, bool training, double seconds) {
                           training ? "train" : "infer", o.model, o.batch_size,
                           static_cast<double>(o.batch_size) / step, step * 1e3, flops / step / 1e9,
                           usage.ru_maxrss / 1024, num_threads(), kernels::simd_name(), kernels::blas_core())
-                  .c_str());
-  return 0;
-}
-
-// A convolution or product that the demo networks use, checked against its plain twin on one image.
-struct KernelCase {
-  const char* where;
-  int64_t size, c_in, c_out, kernel, stride;
-};
-
-int bench_kernels(const Options& o, double seconds) {
-  const KernelCase cases[] = {{"cnn conv1", 28, 1, 32, 3, 1},       {"cnn conv2", 14, 32, 64, 3, 1},
-                              {"lenet5 conv2", 14, 6, 16, 5, 1},    {"vgg conv1", 32, 3, 64, 3, 1},
-                              {"vgg conv2", 32, 64, 64, 3, 1},      {"vgg conv4", 16, 128, 128, 3, 1},
-                              {"vgg conv6", 8, 256, 256, 3, 1},     {"resnet stage 1", 32, 16, 16, 3, 1},
-                              {"resnet stage 2", 16, 32, 32, 3, 1}, {"resnet stage 3", 8, 64, 64, 3, 1},
-                              {"resnet shortcut", 32, 16, 32, 1, 2}};
-  Json rows = Json::array();
-  auto report = [&](const std::string& name, double flop, double bytes, double t) {
-    rows.push_back(
-        {{"kernel", name}, {"ms", t * 1e3}, {"gflops", flop / t / 1e9}, {"gbytes_per_s", bytes / t / 1e9}});
-    if (!o.json)
-      std::puts(fmt::format("{:<34} {:>9.3f} ms {:>8.1f} GFLOP/s {:>7.1f} GB/s", name, t * 1e3,
-                            flop / t / 1e9, bytes / t / 1e9)
-                    .c_str());
-  };
-  double each = seconds / 40;
-  int64_t n = o.batch_size;
-  Rng rng(0, "bench kernels");
-  auto fill = [&](int64_t count) {
-    std::vector<float> v(static_cast<size_t>(count));
-    for (float& x : v)
-      x = static_cast<float>(static_cast<int>(rng.next_below(7)) -
-                             3);  // integers: any order of summation is exact
-    return v;
-  };
-  for (const KernelCase& k : cases) {
-    int64_t pad = k.kernel / 2, out = (k.size + 2 * pad - k.kernel) / k.stride + 1;
-    if (std::string(k.where) == "lenet5 conv2") pad = 0, out = 10;
-    kernels::ConvSize s{n,        k.size,   k.size,   k.c_in, out, out, k.c_out, k.kernel,
-                        k.kernel, k.stride, k.stride, pad,    pad, 1,   1,       1};
-    auto x = fill(n * k.size * k.size * k.c_in), w = fill(k.c_out * s.taps()),
-         y = fill(n * out * out * k.c_out);
-    std::vector<float> dx(x.size()), dw(w.size()), expected(static_cast<size_t>(out * out * k.c_out));
-    std::vector<float> g = y;
-    kernels::conv_forward(s, x.data(), w.data(), static_cast<const float*>(nullptr), y.data());
-    kernels::ConvSize one = s;
-    one.n = 1;
-    kernels::reference::conv_forward(one, x.data(), w.data(), static_cast<const float*>(nullptr),
-                                     expected.data());
-    if (!std::equal(expected.begin(), expected.end(), y.begin()))
-      fail(ErrorKind::internal, k.where, "the kernel's result is wrong, so its speed is not reported");
-    double flop = 2.0 * static_cast<double>(n * out * out * k.c_out * s.taps()),
-           bytes = 4.0 * static_cast<double>(x.size() + y.size() + w.size());
-    report(std::string(k.where) + " forward", flop, bytes, median_time(each, [&] {
-             kernels::conv_forward(s, x.data(), w.data(), static_cast<const float*>(nullptr), y.data());
-           }));
-    report(std::string(k.where) + " backward data", flop, bytes,
-           median_time(each, [&] { kernels::conv_backward_data(s, g.data(), w.data(), dx.data()); }));
-    report(std::string(k.where) + " backward weight", flop, bytes, median_time(each, [&] {
-             kernels::conv_backward_weight(s, g.data(), x.data(), dw.data(), static_cast<float*>(nullptr));
-           }));
-  }
-  for (int64_t size : {512, 1024}) {
-    auto a = fill(size * size), b = fill(size * size);
-    std::vector<float> c(a.size());
-    report(fmt::format("product {0}x{0}x{0}", size), 2.0 * std::pow(static_cast<double>(size), 3),
-           12.0 * static_cast<double>(size * size), median_time(each, [&] {
-             kernels::parallel_gemm(kernels::Trans::no, kernels::Trans::yes, size, size, size, 1.f, a.data(),
-                                    size, b.data(), size, 0.f, c.data(), size);
-           }));
-  }
-  for (auto [rows_count, channels] :
-       {std::pair<int64_t, int64_t>{n * 784, 32}, {n * 1024, 16}, {n * 1024, 64}, {n, 512}}) {
-    auto x = fill(rows_count * channels);
-    std::vector<double> mean(static_cast<size_t>(channels)), var(mean);
-    report(fmt::format("batch-norm statistics {}x{}", rows_count, channels),
-           3.0 * static_cast<double>(x.size()), 4.0 * static_cast<double>(x.size()), median_time(each, [&] {
-             kernels::norm_statistics(x.data(), rows_count, channels, mean.data(), var.data());
-           }));
-  }
-  if (o.json)
-    std::puts(Json{{"threads", num_threads()},
-                   {"simd", kernels::simd_name()},
-                   {"blas_core", kernels::blas_core()},
-                   {"kernels", rows}}
-                  .dump()
                   .c_str());
   return 0;
 }

@@ -212,14 +212,21 @@ TEST_CASE("bench prints one object with the documented keys", "[cli]") {
     CHECK(j["simd"] == kernels::simd_name());
     CHECK(!j["blas_core"].get<std::string>().empty());
   }
-  RunResult r =
-      run_sigma({"bench", "kernels", "--batch-size", "2", "--threads", "1", "--seconds", "0.2", "--json"});
-  REQUIRE(r.exit_code == 0);
-  Json j = last_line_json(r.out);
-  CHECK(j["kernels"].size() >= 30);
-  for (const Json& k : j["kernels"]) {
-    CHECK(!k["kernel"].get<std::string>().empty());
-    for (const char* key : {"ms", "gflops", "gbytes_per_s"}) CHECK(k.at(key).get<double>() > 0);
+  for (const char* precision : {"f32", "bf16"}) {
+    RunResult r = run_sigma({"bench", "kernels", "--batch-size", "2", "--threads", "1", "--seconds", "0.1",
+                             "--precision", precision, "--json"});
+    INFO(r.err);
+    REQUIRE(r.exit_code == 0);
+    Json j = last_line_json(r.out);
+    CHECK(j["precision"] == precision);
+    CHECK(j["peak_gflops"].get<double>() > 0.1);
+    CHECK(j["peak_gbytes_per_s"].get<double>() > 0.1);
+    CHECK(j["kernels"].size() >= 90);
+    for (const Json& k : j["kernels"]) {
+      CHECK(!k["kernel"].get<std::string>().empty());
+      for (const char* key : {"ms", "gflops", "share_of_peak", "bytes", "gbytes_per_s", "share_of_bandwidth"})
+        CHECK(k.at(key).get<double>() > 0);
+    }
   }
   CHECK(run_sigma({"bench", "train", "--seconds", "-1"}).exit_code == 2);
   CHECK(run_sigma({"bench", "train", "--precision", "f64"}).exit_code == 2);
