@@ -33,6 +33,9 @@ void accumulate(Variable& into, const Variable& g, bool create_graph) {
     into = g;
   } else if (create_graph) {
     into = add(into, g);
+  } else if (into.handle().use_count() == 1 && into.value().is_sole_owner()) {
+    add_(into.mutable_value(),
+         g.value());  // where several gradients meet, their sum reuses the first's memory
   } else {
     into = Variable(add(into.value(), g.value()));
   }

@@ -143,7 +143,7 @@ void add_(Tensor& a, const Tensor& b) {
   SIGMA_CHECK(a.shape() == b.shape() && a.dtype() == b.dtype(), "add_", "expected {} {}, got {} {}",
               name_of(a.dtype()), a.shape().str(), name_of(b.dtype()), b.shape().str());
   Tensor other = b.to(a.layout());
-  dispatch_floating(a.dtype(), "add_", [&](auto zero) {
+  dispatch_stored(a.dtype(), "add_", [&](auto zero) {
     using T = decltype(zero);
     T* pa = a.mutable_data<T>();
     kernels::add(a.numel(), pa, other.data<T>(), pa);

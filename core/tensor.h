@@ -68,6 +68,7 @@ class Tensor {
 
   uint64_t version() const { return storage_ ? storage_->version() : 0; }
   bool shares_storage(const Tensor& other) const { return storage_ == other.storage_; }
+  bool is_sole_owner() const { return storage_.use_count() == 1; }  // nobody else sees what is written
 
   // Same elements in row-major order of the written shape; -1 stands for one size to be inferred. Shares the
   // storage.

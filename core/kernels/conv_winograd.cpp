@@ -82,7 +82,9 @@ void filters(const WinogradWeights& w, int64_t begin, int64_t end, float* u) {
   const D d;
   const V half = hn::Set(d, 0.5f);
   const int64_t k_size = w.transposed ? w.c_out : w.c_in, n_size = w.transposed ? w.c_in : w.c_out;
-  alignas(64) float turned[9][kL];
+  constexpr int64_t kSome =
+      16;  // filters turned at a time: their vectors are not read while still being written
+  alignas(64) float turned[kSome][9][kL];
   for (int64_t n = 0; n < n_size; n += kL) {
     const int64_t first = n / (2 * kL) * 2 * kL, width = n_size - first > kL ? 2 * kL : kL;
     for (int64_t k = begin; k < end; ++k) {
@@ -92,10 +94,15 @@ void filters(const WinogradWeights& w, int64_t begin, int64_t end, float* u) {
           for (int j = 0; j < 3; ++j)
             g[i][j] = hn::LoadU(d, w.weight + ((k * 3 + 2 - i) * 3 + 2 - j) * w.c_in + n);
       } else {
-        for (int64_t lane = 0; lane < kL; ++lane)
-          for (int tap = 0; tap < 9; ++tap) turned[tap][lane] = w.weight[((n + lane) * 9 + tap) * w.c_in + k];
+        const int64_t at = (k - begin) % kSome, some = std::min(kSome, end - k);
+        if (at == 0)
+          for (int64_t lane = 0; lane < kL; ++lane)
+            for (int tap = 0; tap < 9; ++tap) {
+              const float* from = w.weight + ((n + lane) * 9 + tap) * w.c_in + k;
+              for (int64_t i = 0; i < some; ++i) turned[i][tap][lane] = from[i];
+            }
         for (int i = 0; i < 3; ++i)
-          for (int j = 0; j < 3; ++j) g[i][j] = hn::Load(d, turned[i * 3 + j]);
+          for (int j = 0; j < 3; ++j) g[i][j] = hn::Load(d, turned[at][i * 3 + j]);
       }
 #pragma GCC unroll 4
       for (int j = 0; j < 3; ++j) {

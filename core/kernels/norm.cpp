@@ -169,7 +169,7 @@ template <Mask kMask, class X>
 void reduce(const X* g, const X* x, int64_t rows, int64_t channels, const double* mean,
             const NormMask<X>& mask, X* masked, double* sum_g, double* sum_gx) {
   using T = Compute<X>;
-  constexpr int S = kManyRegisters ? 4 : 2;
+  constexpr int S = kManyRegisters ? 8 : 2;
   int64_t c = 0;
   auto strip = [&](auto width) {
     NormAffine<T> f{};
