@@ -159,7 +159,7 @@ Tensor sum(const Tensor& a, const std::vector<int>& dims, bool keepdim) {
     kept.push_back(r ? 1 : a.shape()[i]);
     if (!r || keepdim) out.push_back(r ? 1 : a.shape()[i]);
   }
-  return dispatch_floating(a.dtype(), "sum", [&](auto zero) {
+  return dispatch_stored(a.dtype(), "sum", [&](auto zero) {
     using T = decltype(zero);
     Tensor c = a.contiguous(), y = Tensor::empty(out, a.dtype());
     std::vector<double> total(static_cast<size_t>(y.numel()), 0.0);

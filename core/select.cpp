@@ -35,7 +35,7 @@ Tensor max(const Tensor& a, int dim, bool keepdim) {
   Split s = split_at(a.shape(), dim);
   SIGMA_CHECK(s.size > 0, "max", "expected at least one element along dimension {}, got shape {}", dim,
               a.shape().str());
-  return dispatch_floating(a.dtype(), "max", [&](auto zero) {
+  return dispatch_stored(a.dtype(), "max", [&](auto zero) {
     using T = decltype(zero);
     Tensor c = a.contiguous(), y = Tensor::empty(without(a.shape(), dim, keepdim), a.dtype());
     const T* p = c.data<T>();
@@ -58,7 +58,7 @@ Tensor argmax(const Tensor& a, int dim) {
   Split s = split_at(a.shape(), dim);
   SIGMA_CHECK(s.size > 0, "argmax", "expected at least one element along dimension {}, got {}", dim,
               a.shape().str());
-  return dispatch_floating(a.dtype(), "argmax", [&](auto zero) {
+  return dispatch_stored(a.dtype(), "argmax", [&](auto zero) {
     using T = decltype(zero);
     Tensor c = a.contiguous(), y = Tensor::empty(without(a.shape(), dim, false), DType::int64);
     const T* p = c.data<T>();

@@ -27,16 +27,17 @@ HWY_INLINE hn::Vec<D> load(D d, const bfloat16* from) {
   return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, bits)));
 }
 
-// float32 to bfloat16 bits, to the nearest, ties to even; a NaN becomes the quiet NaN.
+// float32 to bfloat16 bits, to the nearest, ties to even; a NaN keeps its sign and payload and becomes quiet,
+// as in bfloat16.h and as AVX512-BF16 does it.
 template <class D>
 HWY_INLINE hn::Vec<hn::Rebind<uint16_t, D>> round_bits(D, hn::Vec<D> v) {
   const hn::RebindToUnsigned<D> du;
   const hn::RebindToSigned<D> di;
   const hn::Rebind<uint16_t, D> d16;
   const auto u = hn::BitCast(du, v);
-  const auto odd = hn::And(hn::ShiftRight<16>(u), hn::Set(du, 1u));
+  const auto high = hn::ShiftRight<16>(u), odd = hn::And(high, hn::Set(du, 1u));
   const auto rounded = hn::ShiftRight<16>(u + hn::Set(du, 0x7fffu) + odd);
-  const auto bits = hn::IfThenElse(hn::RebindMask(du, v == v), rounded, hn::Set(du, 0x7fc0u));
+  const auto bits = hn::IfThenElse(hn::RebindMask(du, v == v), rounded, hn::Or(high, hn::Set(du, 0x40u)));
   return hn::DemoteTo(d16, hn::BitCast(di, bits));  // saturates at 65535, which nothing exceeds
 }
 
