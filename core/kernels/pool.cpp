@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "core/kernels/scratch.h"
 #include "core/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -131,17 +132,33 @@ void max_forward(const PoolSize& s, const T* __restrict x, T* __restrict y, int3
     }
 }
 
+// Where n sums that will be kept as T are added up: in place, or beside it where storage would round every
+// one of them. A mean of 32 x 32 ones in bfloat16 would stop at 256.
+struct SumScratch {};
+template <class T>
+Compute<T>* sums_of(T* out, int64_t n) {
+  if constexpr (std::is_same_v<T, Compute<T>>)
+    return out;
+  else
+    return scratch<SumScratch, Compute<T>>(n);
+}
+template <class T>
+void keep_sums(const Compute<T>* __restrict sums, int64_t n, T* __restrict out) {
+  if constexpr (!std::is_same_v<T, Compute<T>>)
+    for (int64_t i = 0; i < n; ++i) out[i] = T(sums[i]);
+}
+
 template <class T>
 void max_backward(const PoolSize& s, const T* __restrict dy, const int32_t* __restrict index,
                   T* __restrict dx) {
   if constexpr (!std::is_same_v<T, double>)
     if (is_halving<T>(s)) return halve_backward(s, dy, index, dx);
-  std::fill_n(dx, s.h * s.w * s.c, T(0));
+  const int64_t size = s.h * s.w * s.c;
+  Compute<T>* __restrict sums = sums_of(dx, size);
+  std::fill_n(sums, size, Compute<T>(0));
   for (int64_t p = 0; p < s.oh * s.ow; ++p, dy += s.c, index += s.c)
-    for (int64_t c = 0; c < s.c; ++c) {
-      T& to = dx[index[c] * s.c + c];
-      to = T(to + dy[c]);
-    }
+    for (int64_t c = 0; c < s.c; ++c) sums[index[c] * s.c + c] += dy[c];
+  keep_sums(sums, size, dx);
 }
 
 template <class T>
@@ -150,29 +167,33 @@ void mean_forward(const PoolSize& s, int mode, const T* __restrict x, T* __restr
     for (int64_t ox = 0; ox < s.ow; ++ox, y += s.c) {
       Window v = window_at(s, mode, oy, ox);
       const Compute<T> scale = Compute<T>(1) / static_cast<Compute<T>>(v.count);
-      for (int64_t c = 0; c < s.c; ++c) y[c] = T(0);
+      Compute<T>* __restrict sums = sums_of(y, s.c);
+      for (int64_t c = 0; c < s.c; ++c) sums[c] = 0;
       for (int64_t iy = v.y0; iy < v.y1; ++iy)
         for (int64_t ix = v.x0; ix < v.x1; ++ix) {
           const T* __restrict row = x + (iy * s.w + ix) * s.c;
-          for (int64_t c = 0; c < s.c; ++c) y[c] = T(y[c] + row[c]);
+          for (int64_t c = 0; c < s.c; ++c) sums[c] += row[c];
         }
-      for (int64_t c = 0; c < s.c; ++c) y[c] = T(y[c] * scale);
+      for (int64_t c = 0; c < s.c; ++c) y[c] = T(sums[c] * scale);
     }
 }
 
 template <class T>
 void mean_backward(const PoolSize& s, int mode, const T* __restrict dy, T* __restrict dx) {
-  std::fill_n(dx, s.h * s.w * s.c, T(0));
+  const int64_t size = s.h * s.w * s.c;
+  Compute<T>* sums = sums_of(dx, size);
+  std::fill_n(sums, size, Compute<T>(0));
   for (int64_t oy = 0; oy < s.oh; ++oy)
     for (int64_t ox = 0; ox < s.ow; ++ox, dy += s.c) {
       Window v = window_at(s, mode, oy, ox);
       const Compute<T> scale = Compute<T>(1) / static_cast<Compute<T>>(v.count);
       for (int64_t iy = v.y0; iy < v.y1; ++iy)
         for (int64_t ix = v.x0; ix < v.x1; ++ix) {
-          T* __restrict row = dx + (iy * s.w + ix) * s.c;
-          for (int64_t c = 0; c < s.c; ++c) row[c] = T(row[c] + dy[c] * scale);
+          Compute<T>* __restrict row = sums + (iy * s.w + ix) * s.c;
+          for (int64_t c = 0; c < s.c; ++c) row[c] += dy[c] * scale;
         }
     }
+  keep_sums(sums, size, dx);
 }
 
 template <class T>
