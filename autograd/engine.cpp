@@ -136,6 +136,8 @@ Variable seed_for(const Variable& output, const Variable& seed) {
   if (seed.defined()) {
     SIGMA_CHECK(seed.shape() == output.shape(), "backward", "expected a seed of shape {}, got {}",
                 output.shape().str(), seed.shape().str());
+    SIGMA_CHECK(seed.dtype() == output.dtype(), "backward", "expected a {} seed, got {}",
+                name_of(output.dtype()), name_of(seed.dtype()));
     return seed;
   }
   SIGMA_CHECK(output.numel() == 1, "backward", "expected an output of one element, got {}; pass a seed",

@@ -1,7 +1,5 @@
 #include "autograd/precision.h"
 
-#include <utility>
-
 #include "autograd/node.h"
 
 namespace sigma {
@@ -18,9 +16,10 @@ Variable cast(const Variable& x, DType dtype) {
       [from = x.dtype()](const Variables& g, const Node&) -> Variables { return {cast(g[0], from)}; });
 }
 
-Autocast::Autocast(DType dtype) : previous_(std::exchange(scope, dtype)) {
+Autocast::Autocast(DType dtype) : previous_(scope) {
   SIGMA_CHECK(dtype == DType::float32 || dtype == DType::bfloat16, "autocast",
               "expected float32 or bfloat16, got {}", name_of(dtype));
+  scope = dtype;  // only now: a constructor that throws has no destructor to undo it
 }
 Autocast::~Autocast() { scope = previous_; }
 

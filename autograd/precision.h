@@ -9,8 +9,8 @@ namespace sigma {
 // The same values in another floating-point dtype; the gradient comes back in x's.
 Variable cast(const Variable& x, DType dtype);
 
-// While alive, convolutions and linear layers on this thread take float32 input as `dtype` (bfloat16; float32
-// changes nothing). What follows them keeps the dtype it is given; the loss converts back.
+// While alive, convolutions, linear layers and residual blocks on this thread take float32 input as `dtype`
+// (bfloat16; float32 changes nothing). What follows them keeps the dtype it is given; the loss converts back.
 class Autocast {
  public:
   explicit Autocast(DType dtype);

@@ -125,6 +125,8 @@ Variables batch_norm_backward(const Variable& dy, const Variable& x, const Varia
   }
   SIGMA_CHECK(!saved.relu, "relu",
               "this function can be differentiated once only; its backward pass is not recorded");
+  SIGMA_CHECK(x.dtype() == master, "batch_norm", "in {} this function can be differentiated once only",
+              name_of(x.dtype()));
   if (!dx.defined()) dx = Tensor::zeros(x.shape(), x.dtype());
   SavedTensor saved_g(dy.value()), saved_x(x.value()), saved_w(weight.defined() ? weight.value() : Tensor());
   Variables result = record_many(
@@ -165,8 +167,9 @@ void check_sizes(const BatchNormArguments& a, int64_t channels, DType dtype) {
     if (!v.defined()) return;
     SIGMA_CHECK(v.numel() == channels, "batch_norm", "{} should contain {} elements not {}", name, channels,
                 v.numel());
-    SIGMA_CHECK(v.dtype() == dtype, "batch_norm", "mixed dtype: input is {}, {} is {}", name_of(dtype), name,
-                name_of(v.dtype()));
+    SIGMA_CHECK(v.dtype() == compute_dtype(dtype), "batch_norm",
+                "mixed dtype: input is {}, {} is {}, expected {}", name_of(dtype), name, name_of(v.dtype()),
+                name_of(compute_dtype(dtype)));
   };
   check("running_mean", a.running_mean);
   check("running_var", a.running_var);
@@ -188,13 +191,14 @@ Variable batch_norm(const Variable& x, const BatchNormArguments& a) {
     SIGMA_CHECK(a.running_var.defined(), "batch_norm", "running_var must be defined in evaluation mode");
   }
   int64_t channels = shape[1];
-  check_sizes(a, channels, compute_dtype(x.dtype()));
+  check_sizes(a, channels, x.dtype());
   SIGMA_CHECK(!a.training || channels == 0 || shape.numel() / channels != 1, "batch_norm",
               "Expected more than 1 value per channel when training, got input size {}", shape.str());
 
   if (a.skip.defined())
     SIGMA_CHECK(a.skip.shape() == shape && a.skip.dtype() == x.dtype() && x.rank() != 3, "batch_norm",
-                "expected a skip of shape {}, got {}", shape.str(), a.skip.shape().str());
+                "expected a skip of {} {}, got {} {}", name_of(x.dtype()), shape.str(),
+                name_of(a.skip.dtype()), a.skip.shape().str());
 
   Rows in = to_rows(x.value()), skip = a.skip.defined() ? to_rows(a.skip.value()) : Rows{};
   Tensor y = rows_like(x.value()), stats = Tensor::zeros({2, channels}, DType::float64);

@@ -68,6 +68,8 @@ inline Variable conv2d(const Variable& given, const Variable& weight, const Vari
     SIGMA_CHECK(bias.numel() == s.c_out && bias.dtype() == weight.dtype(), "conv2d",
                 "expected a bias of {} {} elements, got {} {}", s.c_out, name_of(weight.dtype()),
                 bias.numel(), name_of(bias.dtype()));
+  SIGMA_CHECK(compute_dtype(weight.dtype()) == weight.dtype(), "conv2d",
+              "expected float32 or float64 weights, got {}", name_of(weight.dtype()));
   SIGMA_CHECK(compute_dtype(x.dtype()) == weight.dtype(), "conv2d", "expected {} input, got {}",
               name_of(weight.dtype()), name_of(x.dtype()));
   Tensor input = x.value().to(Layout::channels_last), w = weight.value().to(Layout::channels_last);

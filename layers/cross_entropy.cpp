@@ -78,7 +78,9 @@ Variable cross_entropy(const Variable& given, const Tensor& targets, const Cross
       }));
 }
 
-Variable mse_loss(const Variable& x, const Variable& y, Reduction reduction) {
+Variable mse_loss(const Variable& given, const Variable& target, Reduction reduction) {
+  auto wide = [](const Variable& v) { return cast(v, compute_dtype(v.dtype())); };
+  const Variable x = wide(given), y = wide(target);
   SIGMA_CHECK(x.shape() == y.shape(), "mse_loss", "expected equal shapes, got {} and {}", x.shape().str(),
               y.shape().str());
   SIGMA_CHECK(x.numel() > 0, "mse_loss", "expected at least one element, got {}", x.shape().str());

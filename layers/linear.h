@@ -16,6 +16,8 @@ inline Variable linear(const Variable& given, const Variable& weight, const Vari
   const Variable x = autocast(given);
   SIGMA_CHECK(x.rank() >= 1 && weight.rank() == 2 && x.dim(-1) == weight.dim(1), "linear",
               "expected {} features, got input {}", weight.dim(1), x.shape().str());
+  SIGMA_CHECK(compute_dtype(weight.dtype()) == weight.dtype(), "linear",
+              "expected float32 or float64 weights, got {}", name_of(weight.dtype()));
   SIGMA_CHECK(compute_dtype(x.dtype()) == weight.dtype(), "linear", "expected {} input, got {}",
               name_of(weight.dtype()), name_of(x.dtype()));
   if (bias.defined())
@@ -44,6 +46,8 @@ inline Variable linear(const Variable& given, const Variable& weight, const Vari
                     const Variables& g, const Node& self) -> Variables {
                   const Tensor &tx = input.get(self), &tw = w.get(self);
                   if (grad_enabled()) {  // to be differentiated again
+                    SIGMA_CHECK(tx.dtype() == tw.dtype(), "linear",
+                                "in {} this function can be differentiated once only", name_of(tx.dtype()));
                     Variable vg = reshape(g[0], {rows, out}), vx = reshape(self.input(0, tx), {rows, in});
                     return {reshape(matmul(vg, self.input(1, tw)), tx.shape()),
                             matmul(transpose(vg, 0, 1), vx), self.needs(2) ? sum(vg, {0}) : Variable()};

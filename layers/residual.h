@@ -1,6 +1,7 @@
 // Residual: y = body(x) + shortcut(x); without a shortcut module, x itself. He et al. 2016.
 #pragma once
 
+#include "autograd/precision.h"
 #include "layers/activations.h"
 #include "layers/batch_norm.h"
 #include "layers/conv2d.h"
@@ -20,8 +21,9 @@ class Residual : public Module {
     register_module("body", std::move(body));
     if (shortcut) register_module("shortcut", std::move(shortcut));
   }
-  Variable forward(const Variable& x) override {
+  Variable forward(const Variable& given) override {
     auto& children = named_children();
+    const Variable x = autocast(given);  // so that body and shortcut agree
     return residual_add((*children[0].second)(x), children.size() > 1 ? (*children[1].second)(x) : x);
   }
   std::string kind() const override { return "Residual"; }
@@ -52,8 +54,9 @@ class BasicBlock : public Module {
     if (batch_norm) down->append(std::make_shared<BatchNorm2d>(out));
     register_module("downsample", down);
   }
-  Variable forward(const Variable& x) override {
+  Variable forward(const Variable& given) override {
     auto& children = named_children();
+    const Variable x = autocast(given);  // so that body and shortcut agree
     return run_chain(children, 0, body_, x, body_ < children.size() ? (*children[body_].second)(x) : x);
   }
   std::string kind() const override { return "BasicBlock"; }

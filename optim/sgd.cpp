@@ -46,6 +46,8 @@ void SGD::step() {
     for (Variable& p : group.parameters) {
       Tensor& velocity = velocities_[index++];
       if (!p.grad().defined()) continue;
+      SIGMA_CHECK(compute_dtype(p.dtype()) == p.dtype(), "sgd",
+                  "expected float32 or float64 parameters, got {}", name_of(p.dtype()));
       Tensor g = p.grad().to(p.value().layout());
       if (!g.shares_storage(p.grad())) rearranged.push_back(g);
       bool first = o.momentum != 0 && !velocity.defined();
