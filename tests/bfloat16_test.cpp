@@ -216,7 +216,7 @@ TEST_CASE("tensors of bfloat16 hold, print, rearrange and save their values", "[
   SafeTensors file;
   file.tensors = {{"x", x}, {"empty", Tensor::zeros({0, 4}, b)}};
   std::string bytes = serialize_safetensors(file);
-  CHECK_THAT(bytes, Contains("\"dtype\":\"BF16\""));
+  CHECK(bytes.find("\"dtype\":\"BF16\"") != std::string::npos);  // not the bytes themselves in a message
   SafeTensors back = parse_safetensors(Bytes(bytes.begin(), bytes.end()), "memory");
   CHECK(identical(back.tensors.at("x"), x));
   CHECK(back.tensors.at("empty").dtype() == b);
