@@ -42,6 +42,11 @@ struct Cursor {
   }
 };
 
+void check_skip(const Variable& y, const Variable& skip) {
+  SIGMA_CHECK(y.shape() == skip.shape(), "residual", "body and shortcut give different shapes, {} and {}",
+              y.shape().str(), skip.shape().str());
+}
+
 }  // namespace
 
 NoFusion::NoFusion() : previous_(std::exchange(fusion, false)) {}
@@ -63,11 +68,13 @@ Variable run_chain(const std::vector<std::pair<std::string, ModulePtr>>& childre
     BatchNormArguments after;
     if (norm) {
       after.relu = cursor.take(as<ReLU>) != nullptr;
-      if (!after.relu && !skipped && !cursor.peek()) {
+      // Sequences are rearranged for the norm: their skip is added apart.
+      if (!after.relu && !skipped && !cursor.peek() && y.rank() != 3) {
         after.relu = skipped = true;
         after.skip = skip;
       }
       if (conv) y = conv->forward(y, {.moments = norm->uses_batch_statistics() ? &after.moments : nullptr});
+      if (after.skip.defined()) check_skip(y, skip);  // a norm keeps the shape
       y = norm->forward(y, std::move(after));
     } else {
       bool no_gradient = !will_record({y, conv->weight, conv->bias});
@@ -75,8 +82,7 @@ Variable run_chain(const std::vector<std::pair<std::string, ModulePtr>>& childre
     }
   }
   if (skipped) return y;
-  SIGMA_CHECK(y.shape() == skip.shape(), "residual", "body and shortcut give different shapes, {} and {}",
-              y.shape().str(), skip.shape().str());
+  check_skip(y, skip);
   return relu(add(y, skip));
 }
 
