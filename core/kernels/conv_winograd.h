@@ -5,8 +5,20 @@
 // transforms their inputs into 16 matrices (tiles x channels), multiplies each with the transformed filters
 // and transforms the products back, all within the L1 or L2 cache.
 //
-// Error. With u = 2^-24 and K input channels every output is within (K + 16) u * 9 * sum |x| |w| over its
-// taps of the exact sum; measured on normal data it is about twice the direct sum's rounding (see the tests).
+// Error, with u = 2^-24. An output y of K input channels is the sum of products of transformed pixels and
+// filters. In one dimension y0 = (d0 - d2) g0 + (d1 + d2) (g0 + g1 + g2) / 2 + (d2 - d1) (g0 - g1 + g2) / 2,
+// and likewise y1; with absolute values a pair |d_i| |g_j| occurs at most twice, in two dimensions four
+// times. Each pair passes at most 2 roundings of the input's transform, 4 of the filter's, K of the sum over
+// channels and 4 of the output's. So, to first order,
+//   |error| <= (K + 10) u * 4 * sum over channels of (sum |d| over the 9 pixels) (sum |g| over the 9 taps)
+// and one rounding more for a bias. No bound in the products |d| |g| of y's own taps holds: a pixel that is
+// large where the tap is small still rounds. The same goes for the gradient of x, with K output channels. A
+// weight gradient over T tiles is within
+//   (T + 8) u * 4 * sum over tiles of (sum |dy| over the 2x2 pixels) (sum |x| over the 4x4 pixels).
+// Measured on normal data (see the tests), errors reach 0.04 of these bounds, and their root mean square is
+// 0.6 to 0.9 of that of plain float32 loops, whose sums are nine times as long; up to 1.9 where most taps
+// fall on padding, and 0.7 to 1.7 for the weight gradient. An infinite x gives NaN where the direct sum gives
+// infinity.
 #pragma once
 
 #include "core/kernels/conv.h"
