@@ -189,3 +189,50 @@ TEST_CASE("batch-norm kernels match two-pass statistics and plain loops", "[kern
   on_every_machine([&] { check(float{}); });
   check(double{});
 }
+
+// The multiply-add of the vector loops is not fused on SSE2, that of the forward pass always is: an output
+// that is only what the product's rounding leaves was positive forward and masked backward.
+TEST_CASE("the mask of a ReLU that is computed again from x is that of the forward pass to the last bit",
+          "[kernels]") {
+  auto check = [](auto zero) {
+    using T = decltype(zero);
+    Rng rng(1, "mask");
+    for (int64_t channels : {1, 3, 8, 16, 17, 64, 130})
+      for (int64_t rows : {1, 5, 130}) {
+        INFO(rows << " rows, " << channels << " channels");
+        const auto count = static_cast<size_t>(channels);
+        std::vector<T> mean(count), scale(count), shift(count), x(count * static_cast<size_t>(rows)), y(x),
+            dx(x);
+        std::vector<T> masked(x), g(x.size(), T(1)), one(count, T(1)), none(count, T(0));
+        for (size_t c = 0; c < count; ++c) {
+          mean[c] = static_cast<T>(rng.next_normal()), scale[c] = static_cast<T>(rng.next_normal());
+          const T v = static_cast<T>(rng.next_normal());
+          shift[c] = -(v - mean[c]) * scale[c];  // rounded, so that the output is the rounding's error
+          for (size_t i = c; i < x.size(); i += count)
+            x[i] = i / count % 2 ? v : static_cast<T>(rng.next_normal());
+        }
+        const NormAffine<T> f{mean.data(), scale.data(), shift.data()};
+        const std::vector<double> m(count, 0.0);
+        std::vector<double> sum_g(count), sum_gx(count);
+        const T* skip = nullptr;
+        norm_apply(x.data(), rows, channels, f, skip, true, y.data());
+        const NormMask<T> mask{&f, nullptr};
+        norm_backward_reduce(g.data(), x.data(), rows, channels, m.data(), mask, masked.data(), sum_g.data(),
+                             sum_gx.data());
+        norm_backward_apply(g.data(), x.data(), rows, channels, f, mask, one.data(), none.data(), none.data(),
+                            dx.data());
+        int64_t wrong = 0, tiny = 0;
+        for (size_t i = 0; i < x.size(); ++i) {
+          wrong += masked[i] != (y[i] > 0 ? T(1) : T(0));
+          wrong += dx[i] != (y[i] > 0 ? T(1) : T(0));
+          tiny += y[i] > 0 && y[i] < std::numeric_limits<T>::epsilon();
+        }
+        CHECK(wrong == 0);
+        if (rows > 1 && channels > 8) CHECK(tiny > 0);
+      }
+  };
+  on_every_machine([&] {
+    check(float{});
+    check(double{});
+  });
+}

@@ -48,6 +48,17 @@ HWY_INLINE VD widen(hn::Vec<Narrow<double>> v) { return v; }
 
 inline float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 inline double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
+// a * b + c rounded once, as the scalar code does: the mask of a ReLU must be the same wherever it is
+// computed.
+template <class D, class V>
+HWY_INLINE V fused(D d, V a, V b, V c) {
+  if constexpr (HWY_NATIVE_FMA) return hn::MulAdd(a, b, c);
+  constexpr size_t lanes = hn::MaxLanes(D());  // MulAdd would round the product
+  alignas(64) hn::TFromD<D> x[lanes], y[lanes], z[lanes];
+  hn::Store(a, d, x), hn::Store(b, d, y), hn::Store(c, d, z);
+  for (size_t i = 0; i < lanes; ++i) x[i] = fused(x[i], y[i], z[i]);
+  return hn::Load(d, x);
+}
 template <class X>
 inline double value_of(X x) {
   return static_cast<double>(static_cast<Compute<X>>(x));
@@ -153,7 +164,7 @@ HWY_INLINE void reduce_strip(const X* HWY_RESTRICT g, const X* HWY_RESTRICT x, i
       VT grad = load(d, g + at + i * kL);
       const VT value = load(d, x + at + i * kL);
       if constexpr (kMask == Mask::affine)
-        grad = hn::IfThenElseZero(hn::MulAdd(value - fm[i], fs[i], fb[i]) > zero, grad);
+        grad = hn::IfThenElseZero(fused(d, value - fm[i], fs[i], fb[i]) > zero, grad);
       if constexpr (kMask == Mask::output) grad = hn::IfThenElseZero(load(d, y + at + i * kL) > zero, grad);
       if (masked) store(grad, d, masked + at + i * kL);
       const VD wide = widen(grad);
