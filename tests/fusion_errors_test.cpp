@@ -102,5 +102,6 @@ TEST_CASE("a bias changed before the backward pass of a fused ReLU is an error",
   auto& bn = dynamic_cast<BatchNorm2d&>(*net.find("0"));
   Variable x = input({2, 3, 4, 4}, true), y = net(x);
   bn.bias.mutable_value().fill_(1);
-  CHECK_THAT(error_of([&] { y.backward(Tensor::ones(y.shape())); }), Contains("[batch_norm] a tensor (3) saved for backward was modified since"));
+  CHECK_THAT(error_of([&] { y.backward(Tensor::ones(y.shape())); }),
+             Contains("[batch_norm] a tensor (3) saved for backward was modified since"));
 }

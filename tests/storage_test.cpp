@@ -51,3 +51,24 @@ TEST_CASE("freed memory is reused, aligned and accounted for", "[tensor]") {
   CHECK(pool_stats().peak >= before + (1 << 20));
   CHECK(pool_stats().in_use == before);
 }
+
+TEST_CASE("large blocks start at a page of 2 MiB and hold what is written to their ends", "[tensor]") {
+  constexpr size_t kHuge = 2 << 20;
+  for (size_t bytes : {kHuge, 2 * kHuge - 1, 2 * kHuge, 2 * kHuge + 1, 3 * kHuge - 64, 5 * kHuge + 12345}) {
+    INFO(bytes);
+    for (int again = 0; again < 2; ++again) {  // fresh, and from the pool
+      Tensor t = Tensor::empty({static_cast<int64_t>(bytes)}, DType::uint8);
+      const auto address = reinterpret_cast<uintptr_t>(t.raw());
+      CHECK(address % 64 == 0);
+      if (bytes >= 2 * kHuge) CHECK(address % kHuge == 0);
+      auto* p = t.mutable_data<uint8_t>();
+      for (size_t i = 0; i < bytes; i += 4096) p[i] = static_cast<uint8_t>(i / 4096 * 7);
+      p[bytes - 1] = 99;
+      size_t wrong = 0;
+      for (size_t i = 0; i + 1 < bytes; i += 4096) wrong += p[i] != static_cast<uint8_t>(i / 4096 * 7);
+      CHECK(wrong == 0);
+      CHECK(p[bytes - 1] == 99);
+    }
+  }
+  release_pool();
+}
