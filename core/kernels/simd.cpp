@@ -3,6 +3,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
 
@@ -29,42 +30,48 @@ std::string lower(std::string_view s) {
   return out;
 }
 
-int64_t supported() {
-  hwy::DisableTargets(0);
-  return hwy::SupportedTargets();
+// What this CPU can run. Asked once: Highway's SupportedTargets() itself makes the choice anew, among all
+// targets (1.0.3), and so would undo what was forced.
+int64_t available() {
+  static const int64_t all = hwy::SupportedTargets();
+  return all;
+}
+
+std::atomic<int64_t> chosen{0};  // 0: not forced
+
+void choose(int64_t targets) {
+  chosen = targets;
+  hwy::GetChosenTarget().Update(targets);
 }
 
 }  // namespace
 
 std::string simd_name() {
   initialize_simd();
-  int64_t on = hwy::SupportedTargets();
+  const int64_t on = chosen ? chosen.load() : available();
   for (int64_t target : kTargets)
     if (on & target) return name_of_target(target);
   return name_of_target(on & -on);
 }
 
 std::vector<std::string> simd_targets() {
-  static const int64_t all = supported();
+  initialize_simd();
   std::vector<std::string> names;
   for (int64_t target : kTargets)
-    if (all & target) names.push_back(name_of_target(target));
-  initialize_simd();
+    if (available() & target) names.push_back(name_of_target(target));
   return names;
 }
 
 bool force_simd(std::string_view name) {
+  const int64_t all = available();
   if (name.empty()) {
-    hwy::DisableTargets(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    choose(all);
     return true;
   }
-  int64_t all = supported();
   for (int64_t target : kTargets) {
     if (lower(name_of_target(target)) != lower(name)) continue;
     if (!(all & target)) return false;
-    hwy::DisableTargets(target - 1);  // better targets have lower bits
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    choose(all & ~(target - 1));  // better targets have lower bits
     return true;
   }
   return false;
@@ -73,6 +80,7 @@ bool force_simd(std::string_view name) {
 void initialize_simd() {
   static std::once_flag once;
   std::call_once(once, [] {
+    available();
     if (const char* name = std::getenv("SIGMA_SIMD")) force_simd(name);
   });
 }
