@@ -277,13 +277,13 @@ BatchNorm::BatchNorm(int64_t channels, BatchNormOptions options, const char* tag
 
 Variable BatchNorm::forward(const Variable& x, BatchNormArguments a) {
   check_rank(x.shape());
-  if (!(running_mean.defined() || weight.defined()))
-    SIGMA_CHECK(x.dim(1) == channels_, "batch_norm", "expected {} channels, got input {}", channels_,
-                x.shape().str());
   bool tracked = running_mean.defined(), update = is_training() && tracked && options_.track_running_stats;
   a.weight = weight, a.bias = bias, a.eps = options_.eps;
   a.training = is_training() || !tracked;
   if (update || !a.training) a.running_mean = running_mean, a.running_var = running_var;
+  if (!(a.running_mean.defined() || weight.defined()))
+    SIGMA_CHECK(x.dim(1) == channels_, "batch_norm", "expected {} channels, got input {}", channels_,
+                x.shape().str());
   int64_t count = update ? num_batches_tracked.value().data<int64_t>()[0] + 1 : 0;
   a.momentum = options_.momentum ? *options_.momentum : update ? 1.0 / static_cast<double>(count) : 0.0;
   Variable y = batch_norm(x, a);

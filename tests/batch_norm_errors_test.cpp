@@ -250,3 +250,14 @@ TEST_CASE("batch norm refuses a negative eps and wrong channels and wrong dtypes
              Contains("\"batch_norm\" not implemented for"));
   CHECK_THAT(error_of([&] { BatchNorm1d(4).to(DType::float64)(four); }), Contains("mixed dtype"));
 }
+
+TEST_CASE("batch norm refuses wrong channels when its statistics are no longer tracked", "[batch_norm]") {
+  // Neither buffers nor parameters take part then, and nothing else knows the number of channels.
+  BatchNorm2d bn(4, {.affine = false});
+  bn.set_track_running_stats(false);
+  CHECK_THAT(error_of([&] {
+               bn(Variable(randn({2, 8, 3, 3}, 1, DType::float32)));
+             }),
+             Equals("[batch_norm] expected 4 channels, got input (2, 8, 3, 3)"));
+  CHECK_NOTHROW(bn(Variable(randn({2, 4, 3, 3}, 1, DType::float32))));
+}
