@@ -45,6 +45,8 @@ struct Cursor {
 void check_skip(const Variable& y, const Variable& skip) {
   SIGMA_CHECK(y.shape() == skip.shape(), "residual", "body and shortcut give different shapes, {} and {}",
               y.shape().str(), skip.shape().str());
+  SIGMA_CHECK(y.dtype() == skip.dtype(), "residual", "body and shortcut give different types, {} and {}",
+              name_of(y.dtype()), name_of(skip.dtype()));
 }
 
 }  // namespace

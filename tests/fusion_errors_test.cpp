@@ -45,6 +45,18 @@ TEST_CASE("a body and a shortcut of different shapes are refused as such", "[fus
     }
 }
 
+TEST_CASE("a body and a shortcut of different types are refused as such", "[fusion]") {
+  // As in mixed precision, where a body gives bfloat16 and the input itself, as shortcut, may be float32.
+  Sequential norm{make<Conv2d>(3, 4), make<BatchNorm2d>(4)}, conv{make<Conv2d>(3, 4)};
+  Variable skip(randn({2, 4, 4, 4}, 2, DType::float64));
+  for (Sequential* chain : {&norm, &conv}) {
+    auto& children = chain->named_children();
+    CHECK(error_both_ways([&] {
+            run_chain(children, 0, children.size(), input({2, 3, 6, 6}), skip);
+          }) == "[residual] body and shortcut give different types, float32 and float64");
+  }
+}
+
 TEST_CASE("a skip is added to a chain on sequences", "[fusion]") {
   Sequential chain{make<BatchNorm1d>(3)};
   Variable x = input({4, 3, 5}), skip = input({4, 3, 5});
