@@ -112,6 +112,14 @@ const std::vector<Net>& nets() {
        {2, 4, 6, 6},
        "batch_norm",
        "relu"},
+      {"convolutions without bias, without norms",
+       [] {
+         return ModulePtr(new Sequential{make<Conv2d>(3, 16, Conv2dOptions{.bias = false}), make<ReLU>(),
+                                         make<Conv2d>(16, 16, Conv2dOptions{.bias = false}), make<ReLU>()});
+       },
+       {2, 3, 9, 8},
+       "relu",
+       "relu"},
       {"a chain that ends in a norm",
        [] {
          return ModulePtr(new Sequential{make<Conv2d>(3, 16, Conv2dOptions{}), make<ReLU>(),
