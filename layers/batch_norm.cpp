@@ -66,7 +66,7 @@ struct Saved {
 // dx, dweight, dbias (and the gradient of a skip) as a recorded function of (dy, x, weight), so that it can
 // be differentiated again when nothing is fused.
 Variables batch_norm_backward(const Variable& dy, const Variable& x, const Variable& weight,
-                              const Saved& saved, const Node& node, bool has_skip) {
+                              const Saved& saved, const Node& node, bool has_skip, bool own_gradient) {
   const Tensor& stats = saved.stats;
   const bool training = saved.training, needs_dx = node.needs(0);
   Rows in = to_rows(x.value()), g = to_rows(dy.value());
@@ -112,7 +112,9 @@ Variables batch_norm_backward(const Variable& dy, const Variable& x, const Varia
       b[c] = static_cast<T>(factor * sum_g[c] / m);
       k[c] = static_cast<T>(factor * sum_gx[c] / m);
     }
-    dx = rows_like(x.value());
+    // A gradient that nobody else sees is overwritten: it is as large as the activations.
+    bool mine = !grad_enabled() && !has_skip && (own_gradient || !g.data.shares_storage(dy.value()));
+    dx = mine ? g.data : rows_like(x.value());
     kernels::norm_backward_apply(grad, in.data.data<X>(), in.rows, channels, normalized, mask, a.data(),
                                  b.data(), k.data(), dx.mutable_data<X>());
     dx = from_rows(dx, x.rank());
@@ -251,8 +253,9 @@ Variable batch_norm(const Variable& x, const BatchNormArguments& a) {
   return record("batch_norm", y, inputs, [=](const Variables& g, const Node& self) -> Variables {
     Variable input = self.input(0, saved_x.get(self));
     const Tensor& w = saved_w.get(self);
-    Variables d =
-        batch_norm_backward(g[0], input, w.defined() ? self.input(1, w) : Variable(), saved, self, has_skip);
+    const bool own = g[0].defined() && g[0].handle().use_count() == 1 && g[0].value().is_sole_owner();
+    Variables d = batch_norm_backward(g[0], input, w.defined() ? self.input(1, w) : Variable(), saved, self,
+                                      has_skip, own);
     d.resize(self.inputs.size());
     for (size_t i = 0; i < d.size(); ++i)
       if (!self.needs(i)) d[i] = Variable();

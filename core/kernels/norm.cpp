@@ -218,22 +218,24 @@ void backward_reduce(const X* g, const X* x, int64_t rows, int64_t channels, con
 }
 
 template <class X>
-void backward_apply(const X* __restrict g, const X* __restrict x, int64_t rows, int64_t channels,
+void backward_apply(const X* g, const X* __restrict x, int64_t rows, int64_t channels,
                     NormAffine<Compute<X>> f, NormMask<X> mask, const Compute<X>* __restrict a,
-                    const Compute<X>* __restrict b, const Compute<X>* __restrict k, X* __restrict dx) {
+                    const Compute<X>* __restrict b, const Compute<X>* __restrict k, X* dx) {
   using T = Compute<X>;
   const T* __restrict mean = f.mean, * __restrict scale = f.scale, * __restrict shift = f.shift;
   for (int64_t r = 0; r < rows; ++r, x += channels, g += channels, dx += channels) {
     if (mask.affine) {
       const T *__restrict m = mask.affine->mean, *__restrict s = mask.affine->scale, *__restrict h = mask.affine->shift;
-      for (int64_t c = 0; c < channels; ++c) {
+#pragma GCC ivdep
+      for (int64_t c = 0; c < channels; ++c) {  // dx may be g
         T value = static_cast<T>(x[c]),
           grad = fused(value - m[c], s[c], h[c]) > T(0) ? static_cast<T>(g[c]) : T(0);
         T xhat = fused(value - mean[c], scale[c], shift[c]);
         dx[c] = X(fused(a[c], grad, -b[c]) - k[c] * xhat);
       }
     } else {
-      for (int64_t c = 0; c < channels; ++c) {
+#pragma GCC ivdep
+      for (int64_t c = 0; c < channels; ++c) {  // dx may be g
         T xhat = fused(static_cast<T>(x[c]) - mean[c], scale[c], shift[c]);
         dx[c] = X(fused(a[c], static_cast<T>(g[c]), -b[c]) - k[c] * xhat);
       }
