@@ -2,15 +2,17 @@
 // uint8 and int64 hold images and labels.
 #pragma once
 
+#include <complex>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "core/bfloat16.h"
 #include "core/check.h"
 
 namespace sigma {
 
-enum class DType : uint8_t { float32, float64, uint8, int64, bfloat16 };
+enum class DType : uint8_t { float32, float64, uint8, int64, bfloat16, complex64, complex128 };
 
 constexpr size_t size_of(DType dtype) {
   switch (dtype) {
@@ -24,6 +26,10 @@ constexpr size_t size_of(DType dtype) {
       return 8;
     case DType::bfloat16:
       return 2;
+    case DType::complex64:
+      return 8;
+    case DType::complex128:
+      return 16;
   }
   return 0;
 }
@@ -40,12 +46,28 @@ constexpr const char* name_of(DType dtype) {
       return "int64";
     case DType::bfloat16:
       return "bfloat16";
+    case DType::complex64:
+      return "complex64";
+    case DType::complex128:
+      return "complex128";
   }
   return "unknown";
 }
 
 constexpr bool is_floating(DType dtype) {
   return dtype == DType::float32 || dtype == DType::float64 || dtype == DType::bfloat16;
+}
+constexpr bool is_complex(DType dtype) { return dtype == DType::complex64 || dtype == DType::complex128; }
+// What linear algebra takes.
+constexpr bool is_linalg(DType dtype) {
+  return dtype == DType::float32 || dtype == DType::float64 || is_complex(dtype);
+}
+// The dtype of real and imaginary parts, of norms and of singular values.
+constexpr DType real_dtype(DType dtype) {
+  return dtype == DType::complex64 ? DType::float32 : dtype == DType::complex128 ? DType::float64 : dtype;
+}
+constexpr DType complex_dtype(DType dtype) {
+  return real_dtype(dtype) == DType::float32 ? DType::complex64 : DType::complex128;
 }
 // The dtype that arithmetic on values of `dtype` is done in, and that their weights and statistics have.
 constexpr DType compute_dtype(DType dtype) { return dtype == DType::bfloat16 ? DType::float32 : dtype; }
@@ -72,10 +94,25 @@ template <>
 struct DTypeOf<bfloat16> {
   static constexpr DType value = DType::bfloat16;
 };
+template <>
+struct DTypeOf<std::complex<float>> {
+  static constexpr DType value = DType::complex64;
+};
+template <>
+struct DTypeOf<std::complex<double>> {
+  static constexpr DType value = DType::complex128;
+};
 template <class T>
 inline constexpr DType dtype_of = DTypeOf<T>::value;
 
-// Calls fn(T{}) with T the C++ type of `dtype`.
+template <class T>
+struct IsComplex : std::false_type {};
+template <class T>
+struct IsComplex<std::complex<T>> : std::true_type {};
+template <class T>
+inline constexpr bool is_complex_type = IsComplex<T>::value;
+
+// Calls fn(T{}) with T the C++ type of `dtype`, which must not be complex.
 template <class Fn>
 decltype(auto) dispatch_all(DType dtype, Fn&& fn) {
   switch (dtype) {
@@ -88,8 +125,18 @@ decltype(auto) dispatch_all(DType dtype, Fn&& fn) {
     case DType::bfloat16:
       return fn(bfloat16{});
     default:
+      SIGMA_CHECK(!is_complex(dtype), "dtype", "expected real numbers, got {}; take real() or imag() of them",
+                  name_of(dtype));
       return fn(float{});
   }
+}
+
+// The same for every dtype.
+template <class Fn>
+decltype(auto) dispatch_any(DType dtype, Fn&& fn) {
+  if (dtype == DType::complex64) return fn(std::complex<float>{});
+  if (dtype == DType::complex128) return fn(std::complex<double>{});
+  return dispatch_all(dtype, fn);
 }
 
 // The same for float32 and float64; any other dtype is an error that names `tag`.
@@ -106,6 +153,21 @@ template <class Fn>
 decltype(auto) dispatch_stored(DType dtype, const char* tag, Fn&& fn) {
   if (dtype == DType::bfloat16) return fn(bfloat16{});
   return dispatch_floating(dtype, tag, fn);
+}
+
+// float32, float64, complex64 and complex128: what linear algebra takes.
+template <class Fn>
+decltype(auto) dispatch_linalg(DType dtype, const char* tag, Fn&& fn) {
+  if (dtype == DType::complex64) return fn(std::complex<float>{});
+  if (dtype == DType::complex128) return fn(std::complex<double>{});
+  return dispatch_floating(dtype, tag, fn);
+}
+
+// What arithmetic takes: those and bfloat16.
+template <class Fn>
+decltype(auto) dispatch_numeric(DType dtype, const char* tag, Fn&& fn) {
+  if (is_complex(dtype)) return dispatch_linalg(dtype, tag, fn);
+  return dispatch_stored(dtype, tag, fn);
 }
 
 }  // namespace sigma

@@ -43,7 +43,7 @@ template <class Op>
 Tensor binary(const char* tag, const Tensor& a, const Tensor& b, Op op) {
   SIGMA_CHECK(a.dtype() == b.dtype(), tag, "expected one dtype, got {} and {}", name_of(a.dtype()),
               name_of(b.dtype()));
-  return dispatch_stored(a.dtype(), tag, [&](auto zero) {
+  return dispatch_numeric(a.dtype(), tag, [&](auto zero) {
     using T = decltype(zero);
     using C = Compute<T>;
     if (a.shape() == b.shape()) {
@@ -223,7 +223,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
     for (int i = 0; i < lead.rank() - 2; ++i)
       SIGMA_CHECK(a.rank() == b.rank() && a.shape()[i] == b.shape()[i], "matmul",
                   "leading sizes of {} and {} differ", a.shape().str(), b.shape().str());
-  return dispatch_floating(a.dtype(), "matmul", [&](auto zero) {
+  return dispatch_linalg(a.dtype(), "matmul", [&](auto zero) {
     using T = decltype(zero);
     using kernels::Trans;
     Tensor ca = a.contiguous(), cb = b.contiguous(), y = Tensor::empty(out, a.dtype());
@@ -253,7 +253,7 @@ Tensor permute(const Tensor& a, const std::vector<int>& order) {
     strides[i] = from[d];
   }
   Tensor y = Tensor::empty(out, a.dtype());
-  dispatch_all(a.dtype(), [&](auto zero) {
+  dispatch_any(a.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* p = c.data<T>();
     T* py = y.mutable_data<T>();

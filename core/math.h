@@ -1,6 +1,6 @@
 // Arithmetic on tensors, without gradients (autograd/ops.h has the differentiable forms): broadcasting,
-// reductions, products, rearranging. Operands share a dtype, float32 or float64. Shapes broadcast as in
-// NumPy.
+// reductions, products, rearranging. Operands share a dtype, floating-point or complex. Shapes broadcast as
+// in NumPy.
 #pragma once
 
 #include <vector>
@@ -32,6 +32,13 @@ Tensor max(const Tensor& a, int dim, bool keepdim = false);
 Tensor argmax(const Tensor& a, int dim);             // int64; the first of equals; a NaN wins
 Tensor sum_to(const Tensor& a, const Shape& shape);  // undoes broadcasting
 Tensor broadcast_to(const Tensor& a, const Shape& shape);
+
+// Complex numbers. real, imag and abs give real tensors; conj and real of a real tensor are the tensor
+// itself.
+Tensor complex(const Tensor& re, const Tensor& im);
+Tensor real(const Tensor& a);
+Tensor imag(const Tensor& a);
+Tensor conj(const Tensor& a);
 
 Tensor matmul(const Tensor& a, const Tensor& b);  // (..., m, k) x (..., k, n), equal leading sizes or 2-D
 Tensor permute(const Tensor& a, const std::vector<int>& order);  // copies

@@ -26,6 +26,10 @@ const char* tag_of(DType dtype) {
       return "I64";
     case DType::bfloat16:
       return "BF16";
+    case DType::complex64:
+      return "C64";
+    case DType::complex128:
+      return "C128";
   }
   return "";
 }
@@ -167,7 +171,8 @@ SafeTensors parse_safetensors(const Bytes& bytes, const std::string& place) {
   for (const Entry& e : entries) {
     DType dtype = DType::float32;
     bool known = false;
-    for (DType d : {DType::float32, DType::float64, DType::uint8, DType::int64, DType::bfloat16})
+    for (DType d : {DType::float32, DType::float64, DType::uint8, DType::int64, DType::bfloat16,
+                    DType::complex64, DType::complex128})
       if (e.dtype == tag_of(d)) dtype = d, known = true;
     if (!known)
       refuse(fmt::format("tensor \"{}\": dtype {} is not one of F32, F64, U8, I64", e.name, e.dtype));

@@ -89,7 +89,7 @@ Tensor Tensor::to(Layout layout) const {
   if (layout == layout_) return *this;
   Tensor t = empty(shape_, dtype_, layout);
   int64_t n = shape_[0], c = shape_[1], hw = shape_[2] * shape_[3];
-  dispatch_all(dtype_, [&](auto zero) {
+  dispatch_any(dtype_, [&](auto zero) {
     using T = decltype(zero);
     // One is the transpose of the other: contiguous is [c][hw] an image, channels_last is [hw][c].
     bool last = layout == Layout::channels_last;
@@ -102,21 +102,35 @@ void Tensor::copy_(const Tensor& source) {
   SIGMA_CHECK(source.shape_ == shape_, "copy_", "expected shape {}, got {}", shape_.str(),
               source.shape_.str());
   Tensor s = source.to(layout_);
-  dispatch_all(dtype_, [&](auto to_zero) {
+  SIGMA_CHECK(is_complex(dtype_) || !is_complex(s.dtype_), "copy_",
+              "complex values do not convert to {}; take real() or imag() of them", name_of(dtype_));
+  dispatch_any(dtype_, [&](auto to_zero) {
     using To = decltype(to_zero);
     To* to = mutable_data<To>();
-    dispatch_all(s.dtype_, [&](auto from_zero) {
+    dispatch_any(s.dtype_, [&](auto from_zero) {
       using From = decltype(from_zero);
       const From* from = s.data<From>();
-      for (int64_t i = 0; i < numel_; ++i) to[i] = static_cast<To>(from[i]);
+      if constexpr (is_complex_type<To>) {
+        using R = typename To::value_type;
+        for (int64_t i = 0; i < numel_; ++i)
+          if constexpr (is_complex_type<From>)
+            to[i] = To(static_cast<R>(from[i].real()), static_cast<R>(from[i].imag()));
+          else
+            to[i] = To(static_cast<R>(from[i]));
+      } else if constexpr (!is_complex_type<From>) {
+        for (int64_t i = 0; i < numel_; ++i) to[i] = static_cast<To>(from[i]);
+      }
     });
   });
 }
 
 void Tensor::fill_(double value) {
-  dispatch_all(dtype_, [&](auto zero) {
+  dispatch_any(dtype_, [&](auto zero) {
     using T = decltype(zero);
-    std::fill_n(mutable_data<T>(), numel_, static_cast<T>(value));
+    if constexpr (is_complex_type<T>)
+      std::fill_n(mutable_data<T>(), numel_, T(static_cast<typename T::value_type>(value)));
+    else
+      std::fill_n(mutable_data<T>(), numel_, static_cast<T>(value));
   });
 }
 
@@ -150,9 +164,17 @@ std::vector<double> Tensor::to_vector() const {
 std::string Tensor::str(int64_t max_elements) const {
   if (!defined()) return "Tensor(undefined)";
   std::string s = fmt::format("Tensor({}, {}, [", shape_.str(), name_of(dtype_));
-  std::vector<double> v = to_vector();
-  for (int64_t i = 0; i < std::min(numel_, max_elements); ++i)
-    s += fmt::format("{}{:.6g}", i ? ", " : "", v[static_cast<size_t>(i)]);
+  const int64_t count = std::min(numel_, max_elements);
+  if (is_complex(dtype_)) {
+    Tensor t = contiguous().to(DType::complex128);
+    const std::complex<double>* z = t.data<std::complex<double>>();
+    for (int64_t i = 0; i < count; ++i)
+      s += fmt::format("{}{:.6g}{:+.6g}i", i ? ", " : "", z[i].real(), z[i].imag());
+  } else {
+    std::vector<double> v = to_vector();
+    for (int64_t i = 0; i < count; ++i)
+      s += fmt::format("{}{:.6g}", i ? ", " : "", v[static_cast<size_t>(i)]);
+  }
   return s + (numel_ > max_elements ? ", ...])" : "])");
 }
 

@@ -21,4 +21,18 @@ class FlushDenormals {
 #endif
 };
 
+// The other way round, within a task that needs them.
+class KeepDenormals {
+ public:
+#if defined(__SSE2__)
+  KeepDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ & ~0x8040u); }
+  ~KeepDenormals() { _mm_setcsr(saved_); }
+
+ private:
+  unsigned saved_;
+#else
+  KeepDenormals() {}
+#endif
+};
+
 }  // namespace sigma::kernels

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <complex>
 #include <cstdlib>
 #include <vector>
 
@@ -55,6 +56,17 @@ void call(Trans ta, Trans tb, int m, int n, int k, double alpha, const double* a
   cblas_dgemm(CblasRowMajor, flag(ta), flag(tb), m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
+void call(Trans ta, Trans tb, int m, int n, int k, std::complex<float> alpha, const std::complex<float>* a,
+          int lda, const std::complex<float>* b, int ldb, std::complex<float> beta, std::complex<float>* c,
+          int ldc) {
+  cblas_cgemm(CblasRowMajor, flag(ta), flag(tb), m, n, k, &alpha, a, lda, b, ldb, &beta, c, ldc);
+}
+void call(Trans ta, Trans tb, int m, int n, int k, std::complex<double> alpha, const std::complex<double>* a,
+          int lda, const std::complex<double>* b, int ldb, std::complex<double> beta, std::complex<double>* c,
+          int ldc) {
+  cblas_zgemm(CblasRowMajor, flag(ta), flag(tb), m, n, k, &alpha, a, lda, b, ldb, &beta, c, ldc);
+}
+
 }  // namespace
 
 template <class T>
@@ -63,7 +75,7 @@ void gemm(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, T alpha, const T*
   if (m == 0 || n == 0) return;
   if (k == 0) {  // OpenBLAS 0.3.11 returned garbage here (OpenBLAS issue 2914)
     for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = beta == 0 ? T(0) : beta * c[i * ldc + j];
+      for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = beta == T(0) ? T(0) : beta * c[i * ldc + j];
     return;
   }
   auto i32 = [](int64_t v) { return static_cast<int>(std::min<int64_t>(v, INT_MAX)); };
@@ -96,14 +108,16 @@ void parallel_gemm(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, T alpha,
   }
 }
 
-template void gemm(Trans, Trans, int64_t, int64_t, int64_t, float, const float*, int64_t, const float*,
-                   int64_t, float, float*, int64_t);
-template void gemm(Trans, Trans, int64_t, int64_t, int64_t, double, const double*, int64_t, const double*,
-                   int64_t, double, double*, int64_t);
-template void parallel_gemm(Trans, Trans, int64_t, int64_t, int64_t, float, const float*, int64_t,
-                            const float*, int64_t, float, float*, int64_t);
-template void parallel_gemm(Trans, Trans, int64_t, int64_t, int64_t, double, const double*, int64_t,
-                            const double*, int64_t, double, double*, int64_t);
+#define SIGMA_INSTANTIATE(T)                                                                              \
+  template void gemm(Trans, Trans, int64_t, int64_t, int64_t, T, const T*, int64_t, const T*, int64_t, T, \
+                     T*, int64_t);                                                                        \
+  template void parallel_gemm(Trans, Trans, int64_t, int64_t, int64_t, T, const T*, int64_t, const T*,    \
+                              int64_t, T, T*, int64_t);
+SIGMA_INSTANTIATE(float)
+SIGMA_INSTANTIATE(double)
+SIGMA_INSTANTIATE(std::complex<float>)
+SIGMA_INSTANTIATE(std::complex<double>)
+#undef SIGMA_INSTANTIATE
 
 std::string blas_core() { return openblas_get_corename(); }
 std::string blas_version() { return openblas_get_config(); }

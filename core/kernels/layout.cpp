@@ -1,6 +1,7 @@
 #include "core/kernels/layout.h"
 
 #include <algorithm>
+#include <complex>
 
 #include "core/parallel.h"
 
@@ -22,6 +23,9 @@ void transpose_batched(const T* from, int64_t batch, int64_t rows, int64_t cols,
 }
 
 template void transpose_batched(const float*, int64_t, int64_t, int64_t, float*);
+template void transpose_batched(const std::complex<float>*, int64_t, int64_t, int64_t, std::complex<float>*);
+template void transpose_batched(const std::complex<double>*, int64_t, int64_t, int64_t,
+                                std::complex<double>*);
 template void transpose_batched(const bfloat16*, int64_t, int64_t, int64_t, bfloat16*);
 template void transpose_batched(const double*, int64_t, int64_t, int64_t, double*);
 template void transpose_batched(const uint8_t*, int64_t, int64_t, int64_t, uint8_t*);
