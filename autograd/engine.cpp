@@ -152,8 +152,9 @@ NoGrad::NoGrad(bool enabled) : previous_(std::exchange(grad_mode, enabled)) {}
 NoGrad::~NoGrad() { grad_mode = previous_; }
 
 Variable::Variable(Tensor value, bool requires_grad) : state_(std::make_shared<VariableState>()) {
-  SIGMA_CHECK(!requires_grad || is_floating(value.dtype()), "variable",
-              "only floating-point tensors can require gradients, got {}", name_of(value.dtype()));
+  SIGMA_CHECK(!requires_grad || is_floating(value.dtype()) || is_complex(value.dtype()), "variable",
+              "only floating-point and complex tensors can require gradients, got {}",
+              name_of(value.dtype()));
   state_->value = std::move(value);
   state_->requires_grad = requires_grad;
 }

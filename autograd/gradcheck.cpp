@@ -10,12 +10,27 @@ namespace sigma {
 namespace {
 
 Tensor random_like(const Tensor& t, uint64_t seed, std::string_view stream) {
-  Tensor r = Tensor::empty(t.shape(), DType::float64);
   Rng rng(seed, stream);
-  double* p = r.mutable_data<double>();
-  for (int64_t i = 0; i < r.numel(); ++i) p[i] = rng.next_normal();
-  return r;
+  auto part = [&] {
+    Tensor r = Tensor::empty(t.shape(), DType::float64);
+    double* p = r.mutable_data<double>();
+    for (int64_t i = 0; i < r.numel(); ++i) p[i] = rng.next_normal();
+    return r;
+  };
+  Tensor re = part();
+  return is_complex(t.dtype()) ? complex(re, part()) : re;
 }
+
+// The numbers of a float64 tensor, or real and imaginary parts in turn of a complex128 one.
+const double* parts(const Tensor& t) {
+  return is_complex(t.dtype()) ? reinterpret_cast<const double*>(t.data<std::complex<double>>())
+                               : t.data<double>();
+}
+double* mutable_parts(Tensor& t) {
+  return is_complex(t.dtype()) ? reinterpret_cast<double*>(t.mutable_data<std::complex<double>>())
+                               : t.mutable_data<double>();
+}
+int64_t part_count(const Tensor& t) { return t.numel() * (is_complex(t.dtype()) ? 2 : 1); }
 
 }  // namespace
 
@@ -23,8 +38,8 @@ GradcheckResult gradcheck_leaves(const std::function<Variable()>& fn, const Vari
                                  GradcheckOptions options) {
   GradcheckResult result;
   for (const Variable& v : leaves)
-    SIGMA_CHECK(v.dtype() == DType::float64, "gradcheck", "expected float64 inputs, got {}",
-                name_of(v.dtype()));
+    SIGMA_CHECK(v.dtype() == DType::float64 || v.dtype() == DType::complex128, "gradcheck",
+                "expected float64 or complex128 inputs, got {}", name_of(v.dtype()));
   Variable y = fn();
   Tensor r = random_like(y.value(), options.seed, "gradcheck cotangent");
   GradOptions once{.retain_graph = true, .allow_unused = true};
@@ -42,19 +57,18 @@ GradcheckResult gradcheck_leaves(const std::function<Variable()>& fn, const Vari
     Variable leaf = leaves[i];
     Tensor& x = leaf.mutable_value();
     Tensor a = analytic[i].defined() ? analytic[i].value().to(x.layout()) : Tensor::zeros_like(x);
-    for (int64_t k = 0; k < x.numel(); ++k) {
-      double old = x.data<double>()[k], h = options.step * std::max(1.0, std::fabs(old));
+    for (int64_t k = 0; k < part_count(x); ++k) {
+      double old = parts(x)[k], h = options.step * std::max(1.0, std::fabs(old));
       auto evaluate = [&](double value) {
-        x.mutable_data<double>()[k] = value;
+        mutable_parts(x)[k] = value;
         return fn().value().contiguous().clone();  // the output may share the input's storage
       };
       Tensor up = evaluate(old + h), down = evaluate(old - h);
       double width = (old + h) - (old - h), numeric = 0;  // the step that rounding left
-      x.mutable_data<double>()[k] = old;
-      for (int64_t j = 0; j < up.numel(); ++j)
-        numeric += r.data<double>()[j] * (up.data<double>()[j] - down.data<double>()[j]);
+      mutable_parts(x)[k] = old;
+      for (int64_t j = 0; j < part_count(up); ++j) numeric += parts(r)[j] * (parts(up)[j] - parts(down)[j]);
       numeric /= width;
-      double got = a.data<double>()[k], error = std::fabs(got - numeric);
+      double got = parts(a)[k], error = std::fabs(got - numeric);
       double ratio = error / (options.atol + options.rtol * std::fabs(numeric));
       ++result.checked;
       result.largest_gradient = std::max(result.largest_gradient, std::fabs(numeric));

@@ -2,6 +2,7 @@
 // under create_graph the calls are recorded, otherwise they are plain arithmetic.
 #include "autograd/ops.h"
 
+#include "autograd/complex.h"
 #include "autograd/node.h"
 #include "core/math.h"
 
@@ -28,20 +29,20 @@ Variable mul(const Variable& a, const Variable& b) {
                 [sa = SavedTensor(a.value()), sb = SavedTensor(b.value())](const Variables& g,
                                                                            const Node& self) -> Variables {
                   Variable va = self.input(0, sa.get(self)), vb = self.input(1, sb.get(self));
-                  return {self.needs(0) ? sum_to(mul(g[0], vb), va.shape()) : Variable(),
-                          self.needs(1) ? sum_to(mul(g[0], va), vb.shape()) : Variable()};
+                  return {self.needs(0) ? sum_to(mul(g[0], conj(vb)), va.shape()) : Variable(),
+                          self.needs(1) ? sum_to(mul(g[0], conj(va)), vb.shape()) : Variable()};
                 });
 }
 
 Variable div(const Variable& a, const Variable& b) {
-  return record("div", div(a.value(), b.value()), {a, b},
-                [sa = SavedTensor(a.value()), sb = SavedTensor(b.value())](const Variables& g,
-                                                                           const Node& self) -> Variables {
-                  Variable va = self.input(0, sa.get(self)), vb = self.input(1, sb.get(self));
-                  return {
-                      self.needs(0) ? sum_to(div(g[0], vb), va.shape()) : Variable(),
-                      self.needs(1) ? sum_to(neg(div(mul(g[0], va), mul(vb, vb))), vb.shape()) : Variable()};
-                });
+  return record(
+      "div", div(a.value(), b.value()), {a, b},
+      [sa = SavedTensor(a.value()), sb = SavedTensor(b.value())](const Variables& g,
+                                                                 const Node& self) -> Variables {
+        Variable va = self.input(0, sa.get(self)), vb = self.input(1, sb.get(self));
+        return {self.needs(0) ? sum_to(div(g[0], conj(vb)), va.shape()) : Variable(),
+                self.needs(1) ? sum_to(neg(mul(g[0], conj(div(va, mul(vb, vb))))), vb.shape()) : Variable()};
+      });
 }
 
 Variable scale(const Variable& a, double factor) {
@@ -81,6 +82,7 @@ Variable sqrt(const Variable& a) {
 }
 
 Variable abs(const Variable& a) {
+  if (is_complex(a.dtype())) return complex_abs(a);
   return record("abs", abs(a.value()), {a},
                 [sa = SavedTensor(a.value())](const Variables& g, const Node& self) -> Variables {
                   return {mul(g[0], Variable(sign(sa.get(self))))};
@@ -97,14 +99,14 @@ Variable pow(const Variable& a, double exponent) {
 }
 
 Variable matmul(const Variable& a, const Variable& b) {
-  return record("matmul", matmul(a.value(), b.value()), {a, b},
-                [sa = SavedTensor(a.value()), sb = SavedTensor(b.value())](const Variables& g,
-                                                                           const Node& self) -> Variables {
-                  Variable va = self.input(0, sa.get(self)), vb = self.input(1, sb.get(self));
-                  return {
-                      self.needs(0) ? sum_to(matmul(g[0], transpose(vb, -1, -2)), va.shape()) : Variable(),
-                      self.needs(1) ? sum_to(matmul(transpose(va, -1, -2), g[0]), vb.shape()) : Variable()};
-                });
+  return record(
+      "matmul", matmul(a.value(), b.value()), {a, b},
+      [sa = SavedTensor(a.value()), sb = SavedTensor(b.value())](const Variables& g,
+                                                                 const Node& self) -> Variables {
+        Variable va = self.input(0, sa.get(self)), vb = self.input(1, sb.get(self));
+        return {self.needs(0) ? sum_to(matmul(g[0], conj(transpose(vb, -1, -2))), va.shape()) : Variable(),
+                self.needs(1) ? sum_to(matmul(conj(transpose(va, -1, -2)), g[0]), vb.shape()) : Variable()};
+      });
 }
 
 Variable transpose(const Variable& a, int d0, int d1) {

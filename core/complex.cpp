@@ -55,4 +55,8 @@ Tensor conj(const Tensor& a) {
   return map_complex(a, a.dtype(), [](auto z) { return std::conj(z); });
 }
 
+Tensor complex_abs(const Tensor& a) {
+  return map_complex(a, real_dtype(a.dtype()), [](auto z) { return std::abs(z); });
+}
+
 }  // namespace sigma

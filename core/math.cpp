@@ -67,16 +67,22 @@ Tensor binary(const char* tag, const Tensor& a, const Tensor& b, Op op) {
   });
 }
 
+template <class T, class Op>
+Tensor map_values(const Tensor& a, Op op) {
+  Tensor y = Tensor::empty_like(a);
+  const T* pa = a.data<T>();
+  T* py = y.mutable_data<T>();
+  for (int64_t i = 0; i < y.numel(); ++i) py[i] = T(op(Compute<T>(pa[i])));
+  return y;
+}
+// Of real values, and of complex ones too.
 template <class Op>
 Tensor unary(const char* tag, const Tensor& a, Op op) {
-  return dispatch_stored(a.dtype(), tag, [&](auto zero) {
-    using T = decltype(zero);
-    Tensor y = Tensor::empty_like(a);
-    const T* pa = a.data<T>();
-    T* py = y.mutable_data<T>();
-    for (int64_t i = 0; i < y.numel(); ++i) py[i] = T(op(Compute<T>(pa[i])));
-    return y;
-  });
+  return dispatch_stored(a.dtype(), tag, [&](auto zero) { return map_values<decltype(zero)>(a, op); });
+}
+template <class Op>
+Tensor unary_numeric(const char* tag, const Tensor& a, Op op) {
+  return dispatch_numeric(a.dtype(), tag, [&](auto zero) { return map_values<decltype(zero)>(a, op); });
 }
 
 }  // namespace
@@ -115,10 +121,10 @@ Tensor div(const Tensor& a, const Tensor& b) {
 }
 
 Tensor scale(const Tensor& a, double factor) {
-  return unary("scale", a, [factor](auto x) { return x * static_cast<decltype(x)>(factor); });
+  return unary_numeric("scale", a, [factor](auto x) { return x * static_cast<decltype(x)>(factor); });
 }
 Tensor neg(const Tensor& a) {
-  return unary("neg", a, [](auto x) { return -x; });
+  return unary_numeric("neg", a, [](auto x) { return -x; });
 }
 Tensor exp(const Tensor& a) {
   return unary("exp", a, [](auto x) { return std::exp(x); });
@@ -130,6 +136,7 @@ Tensor sqrt(const Tensor& a) {
   return unary("sqrt", a, [](auto x) { return std::sqrt(x); });
 }
 Tensor abs(const Tensor& a) {
+  if (is_complex(a.dtype())) return complex_abs(a);
   return unary("abs", a, [](auto x) { return std::fabs(x); });
 }
 Tensor sign(const Tensor& a) {
@@ -143,10 +150,14 @@ void add_(Tensor& a, const Tensor& b) {
   SIGMA_CHECK(a.shape() == b.shape() && a.dtype() == b.dtype(), "add_", "expected {} {}, got {} {}",
               name_of(a.dtype()), a.shape().str(), name_of(b.dtype()), b.shape().str());
   Tensor other = b.to(a.layout());
-  dispatch_stored(a.dtype(), "add_", [&](auto zero) {
+  dispatch_numeric(a.dtype(), "add_", [&](auto zero) {
     using T = decltype(zero);
     T* pa = a.mutable_data<T>();
-    kernels::add(a.numel(), pa, other.data<T>(), pa);
+    const T* pb = other.data<T>();
+    if constexpr (is_complex_type<T>)
+      for (int64_t i = 0; i < a.numel(); ++i) pa[i] += pb[i];
+    else
+      kernels::add(a.numel(), pa, pb, pa);
   });
 }
 
@@ -159,21 +170,22 @@ Tensor sum(const Tensor& a, const std::vector<int>& dims, bool keepdim) {
     kept.push_back(r ? 1 : a.shape()[i]);
     if (!r || keepdim) out.push_back(r ? 1 : a.shape()[i]);
   }
-  return dispatch_stored(a.dtype(), "sum", [&](auto zero) {
+  return dispatch_numeric(a.dtype(), "sum", [&](auto zero) {
     using T = decltype(zero);
+    using Sum = std::conditional_t<is_complex_type<T>, std::complex<double>, double>;
     Tensor c = a.contiguous(), y = Tensor::empty(out, a.dtype());
-    std::vector<double> total(static_cast<size_t>(y.numel()), 0.0);
+    std::vector<Sum> total(static_cast<size_t>(y.numel()), Sum(0));
     auto strides = broadcast_strides(kept, a.shape());
     const T* p = c.data<T>();
     int64_t row = a.rank() ? a.shape()[-1] : 1, step = a.rank() ? strides.back() : 0;
     each_row(a.shape(), strides, strides, [&](int64_t to, int64_t, int64_t from) {
       if (step == 0) {
-        double s = 0;
-        for (int64_t i = 0; i < row; ++i) s += static_cast<double>(p[from + i]);
+        Sum s = 0;
+        for (int64_t i = 0; i < row; ++i) s += static_cast<Sum>(p[from + i]);
         total[static_cast<size_t>(to)] += s;
       } else {
         for (int64_t i = 0; i < row; ++i)
-          total[static_cast<size_t>(to + i * step)] += static_cast<double>(p[from + i]);
+          total[static_cast<size_t>(to + i * step)] += static_cast<Sum>(p[from + i]);
       }
     });
     T* py = y.mutable_data<T>();

@@ -39,6 +39,7 @@ Tensor complex(const Tensor& re, const Tensor& im);
 Tensor real(const Tensor& a);
 Tensor imag(const Tensor& a);
 Tensor conj(const Tensor& a);
+Tensor complex_abs(const Tensor& a);  // abs() of a complex tensor
 
 Tensor matmul(const Tensor& a, const Tensor& b);  // (..., m, k) x (..., k, n), equal leading sizes or 2-D
 Tensor permute(const Tensor& a, const std::vector<int>& order);  // copies
