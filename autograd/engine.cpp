@@ -248,6 +248,11 @@ Variable Node::input(size_t i, const Tensor& value) const {
                 [](const Variables& g, const Node&) -> Variables { return {g[0]}; });
 }
 
+Variable Node::output(int i, const Tensor& value) const {
+  if (!grad_enabled()) return Variable(value);
+  return variable_from_edge(value, {std::const_pointer_cast<Node>(shared_from_this()), nullptr, i});
+}
+
 bool will_record(const Variables& inputs) {
   if (!grad_mode) return false;
   for (const Variable& v : inputs)

@@ -182,16 +182,13 @@ Variable svd_backward(const Variable& gu, const Variable& gs, const Variable& gv
 SvdVariables svd(const Variable& a, SvdOptions options) {
   Svd d = svd(a.value(), options);
   const int64_t k = d.s.dim(-1);
-  SavedTensor sa(a.value()), su(d.u), ss(d.s), sv(d.vh);
+  SavedTensor su(d.u), ss(d.s), sv(d.vh);
   Variables out =
       record_many("svd", {d.u, d.s, d.vh}, {a}, [=](const Variables& g, const Node& self) -> Variables {
-        Variable u, s, vh;
-        if (grad_enabled()) {  // to be differentiated again: as functions of A once more
-          SvdVariables again = svd(self.input(0, sa.get(self)), options);
-          u = again.u, s = again.s, vh = again.vh;
-        } else {
-          u = Variable(su.get(self)), s = Variable(ss.get(self)), vh = Variable(sv.get(self));
-        }
+        // The node's own results: to be differentiated again, their phases must be those that the gradients
+        // saw.
+        Variable u = self.output(0, su.get(self)), s = self.output(1, ss.get(self)),
+                 vh = self.output(2, sv.get(self));
         auto first = [k](const Variable& v, int dim) {
           return !v.defined() || v.dim(dim) == k ? v : slice(v, dim, 0, k);
         };
@@ -210,7 +207,7 @@ Variable pinv(const Variable& a, RankTolerance tolerance) {
   SavedTensor sa(a.value()), sp(p);
   return record("pinv", p, {a}, [=](const Variables& g, const Node& self) -> Variables {
     Variable va = self.input(0, sa.get(self));
-    Variable vp = grad_enabled() ? pinv(va, tolerance) : Variable(sp.get(self));
+    Variable vp = self.output(0, sp.get(self));
     Variable ph = adjoint(vp), gh = adjoint(g[0]);
     auto outside = [](const Variable& x, const Variable& left, const Variable& right) {  // x - left (right x)
       return sub(x, matmul(left, matmul(right, x)));

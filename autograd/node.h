@@ -40,7 +40,7 @@ class SavedTensor {
 
 using BackwardFn = std::function<Variables(const Variables& grads, const Node& self)>;
 
-struct Node {
+struct Node : std::enable_shared_from_this<Node> {
   const char* name = "";
   std::vector<Edge> inputs;
   std::vector<Shape> output_shapes;
@@ -54,6 +54,8 @@ struct Node {
   // The input as a Variable that belongs to the graph, from its saved value; for closures whose gradient is
   // to be differentiable itself.
   Variable input(size_t i, const Tensor& value) const;
+  // The same of an output: for gradients written in terms of the function's results.
+  Variable output(int i, const Tensor& value) const;
 };
 
 // Wraps computed values as outputs; records a node when gradients are on and any input requires them.
