@@ -128,6 +128,9 @@ void scale_columns(T* a, const R* d, int64_t rows, int64_t columns) {
     for (int64_t j = 0; j < columns; ++j) a[i * columns + j] *= d[j];
 }
 
+// Energy of the j-th singular value beside that of the largest: squares alone may overflow or underflow.
+double share(const double* s, int64_t j) { return s[0] > 0 ? s[j] / s[0] * (s[j] / s[0]) : 0; }
+
 // fn(matrix index, rows of float64 singular values) over a batch.
 template <class Fn>
 void each_spectrum(const Tensor& s, int64_t count, Fn fn) {
@@ -218,6 +221,7 @@ Tensor matrix_norm(const Tensor& a, MatrixNorm kind) {
   dispatch_linalg(a.dtype(), "linalg.matrix_norm", [&](auto zero) {
     using T = decltype(zero);
     const T* p = c.data<T>();
+    check_finite("linalg.matrix_norm", b, p);
     auto size = [&](int64_t i, int64_t r, int64_t col) {
       return static_cast<double>(std::abs(p[(i * b.m + r) * b.n + col]));
     };
@@ -271,9 +275,9 @@ int64_t rank_for_energy(const Tensor& s, double energy) {
   if (k == 0) return 0;
   each_spectrum(s, s.numel() / k, [&](int64_t, const double* v, int64_t) {
     double total = 0, kept = 0;
-    for (int64_t j = 0; j < k; ++j) total += v[j] * v[j];
+    for (int64_t j = 0; j < k; ++j) total += share(v, j);
     int64_t r = 0;
-    while (r < k && (r == 0 || kept < energy * total)) kept += v[r] * v[r], ++r;
+    while (r < k && (r == 0 || kept < energy * total)) kept += share(v, r), ++r;
     rank = std::max(rank, r);
   });
   return rank;
@@ -289,9 +293,9 @@ LowRank truncate(const Batch& b, const Svd& d, int64_t rank) {
     each_spectrum(d.s, b.count, [&](int64_t i, const double* s, int64_t k) {
       std::vector<Real<T>> root(static_cast<size_t>(rank));
       double total = 0, kept = 0;
-      for (int64_t j = 0; j < k; ++j) total += s[j] * s[j];
+      for (int64_t j = 0; j < k; ++j) total += share(s, j);
       for (int64_t j = 0; j < rank; ++j) {
-        kept += s[j] * s[j];
+        kept += share(s, j);
         root[static_cast<size_t>(j)] = static_cast<Real<T>>(std::sqrt(s[j]));
       }
       if (total > 0) out.energy = std::min(out.energy, kept / total);

@@ -34,8 +34,9 @@ int svd_lapack(const SvdSize& s, const T* a, T* u, Real<T>* values, T* vh);
 
 // One-sided Jacobi: rotates pairs of columns until all are orthogonal, in float64. Every singular value comes
 // out with high relative accuracy when A = B D with D diagonal and B well conditioned, where LAPACK's small
-// values may be wrong in every digit. Demmel and Veselic 1992; de Rijk 1989 for the order; Hestenes 1958 for
-// the method. Returns 0, or 1 when 60 sweeps were not enough.
+// values may be wrong in every digit; values below 1e-290 of the largest entry may come out as 0. Demmel and
+// Veselic 1992; de Rijk 1989 for the order; Hestenes 1958 for the method. Returns 0, or 1 when 60 sweeps were
+// not enough.
 template <class T>
 int svd_jacobi(const SvdSize& s, const T* a, T* u, Real<T>* values, T* vh);
 

@@ -10,6 +10,10 @@ namespace {
 
 constexpr int kMaxSweeps = 60;
 constexpr double kEps = 0x1p-53;
+// Beside a largest entry of about 1, what is shorter than this and yet not orthogonal is what rounding left
+// of a column that depends on others. Denormal numbers could not be made orthogonal, and angles of a rotation
+// would underflow.
+constexpr double kNil = 1e-290;
 
 double conj_of(double x) { return x; }
 std::complex<double> conj_of(std::complex<double> x) { return std::conj(x); }
@@ -87,6 +91,11 @@ bool orthogonalize(Columns<C>& g, Columns<C>& v, std::vector<double>& norms) {
         double size = std::abs(angle);
         if (!(size > tolerance)) continue;
         rotated = true;
+        if (nq < kNil) {
+          std::fill_n(g[q], g.rows, C{});
+          norms[static_cast<size_t>(q)] = 0;
+          continue;
+        }
         double zeta = (nq / np - np / nq) / (2 * size);
         double t = (zeta < 0 ? -1 : 1) / (std::abs(zeta) + std::hypot(1.0, zeta));
         double c = 1 / std::sqrt(1 + t * t), s = c * t;
@@ -179,8 +188,11 @@ int svd_jacobi(const SvdSize& s, const T* a, T* u, Real<T>* values, T* vh) {
   for (int64_t j = 0; j < k; ++j) {
     int64_t from = order[static_cast<size_t>(j)];
     double length = norms[static_cast<size_t>(from)];
-    if (length == 0) break;  // the rest is zero as well
-    for (int64_t i = 0; i < rows; ++i) left[j][i] = g[from][i] / length;
+    if (length == 0) break;                         // the rest is zero as well
+    const double up = length < kNil ? 0x1p600 : 1;  // a length that is denormal has few digits
+    for (int64_t i = 0; i < rows; ++i) left[j][i] = g[from][i] * up;
+    if (up != 1) length = norm(left[j], rows);
+    for (int64_t i = 0; i < rows; ++i) left[j][i] /= length;
     used = j + 1;
   }
   complete(left, used);
