@@ -42,14 +42,34 @@ Tensor identity(int64_t k, DType dtype) {
        j, k);
 }
 
-// 1 where `value` (real, nonnegative) is not negligible beside `top`; else 0, after checking that what would
-// be divided by it vanishes too.
-struct Reciprocal {
-  Tensor safe, keep;  // value or 1, and 1 or 0
-};
+// Largest |entry| of each matrix of gu and gvh, either of which may be undefined: what counts as a rounding
+// error in the checks below, so that they do not depend on the scale of the loss.
+std::vector<double> loss_sizes(const Variable& gu, const Variable& gvh, int64_t count) {
+  std::vector<double> size(static_cast<size_t>(count), 0.0);
+  for (const Variable& g : {gu, gvh}) {
+    if (!g.defined() || count == 0) continue;
+    std::vector<double> v = abs(g.value()).to_vector();
+    const size_t each = v.size() / size.size();
+    for (size_t i = 0; i < v.size(); ++i) size[i / each] = std::max(size[i / each], v[i]);
+  }
+  return size;
+}
 
-// Reciprocals of E. `numerator` is what is divided by it; `s` the singular values of each matrix.
-Tensor reciprocal_gaps(const Tensor& s, const Tensor& numerator) {
+// 1 / largest singular value of each matrix (..., 1), or 1 where that is 0: squares of values so scaled
+// neither overflow nor underflow.
+Tensor inverse_largest(const Tensor& s) {
+  const int64_t k = s.dim(-1);
+  Shape shape = s.shape();
+  shape[shape.rank() - 1] = 1;
+  std::vector<double> v = s.to_vector(), out(static_cast<size_t>(shape.numel()), 1.0);
+  for (size_t b = 0; b < out.size() && k; ++b)
+    if (double top = v[b * static_cast<size_t>(k)]; top > 0) out[b] = 1 / top;
+  return Tensor::from(out, shape).to(s.dtype());
+}
+
+// Reciprocals of E, and 0 where it vanishes. `numerator` is what is divided by it; `s` the singular values of
+// each matrix beside its largest; `sizes` those of the loss's gradients.
+Tensor reciprocal_gaps(const Tensor& s, const Tensor& numerator, const std::vector<double>& sizes) {
   const DType real_type = s.dtype();
   const int64_t k = s.dim(-1), count = k ? s.numel() / k : 0;
   const double eps = real_type == DType::float32 ? 0x1p-23 : 0x1p-52;
@@ -60,8 +80,6 @@ Tensor reciprocal_gaps(const Tensor& s, const Tensor& numerator) {
   double* to = out.mutable_data<double>();
   for (int64_t b = 0; b < count; ++b) {
     const double *sb = v.data() + b * k, *nb = size.data() + b * k * k;
-    double largest = 0;
-    for (int64_t i = 0; i < k * k; ++i) largest = std::max(largest, nb[i]);
     for (int64_t j = 0; j < k; ++j)
       for (int64_t i = 0; i < k; ++i) {
         double& r = to[(b * k + j) * k + i];
@@ -70,7 +88,8 @@ Tensor reciprocal_gaps(const Tensor& s, const Tensor& numerator) {
           r = 1;
         } else if (std::abs(gap) > 10 * static_cast<double>(k) * eps * sb[0] * sb[0]) {
           r = 1 / gap;
-        } else if (nb[j * k + i] > 1e3 * static_cast<double>(k) * eps * (largest + sb[0])) {
+        } else if (nb[j * k + i] >
+                   1e3 * static_cast<double>(k) * eps * sizes[static_cast<size_t>(b)] * sb[0]) {
           ill_defined(j, i);
         }
       }
@@ -96,12 +115,10 @@ Variable reciprocal(const Variable& s) {
 }
 
 // Throws when what would be divided by a nil singular value does not vanish.
-void check_outside(const Tensor& part, const Tensor& s, bool columns) {
+void check_outside(const Tensor& part, const Tensor& s, bool columns, const std::vector<double>& sizes) {
   const double eps = s.dtype() == DType::float32 ? 0x1p-23 : 0x1p-52;
   const int64_t k = s.dim(-1), m = part.dim(-2), n = part.dim(-1), count = k ? s.numel() / k : 0;
   std::vector<double> v = s.to_vector(), size = abs(part).to_vector();
-  double largest = 0;
-  for (double x : size) largest = std::max(largest, x);
   for (int64_t b = 0; b < count; ++b)
     for (int64_t i = 0; i < m; ++i)
       for (int64_t j = 0; j < n; ++j) {
@@ -110,21 +127,21 @@ void check_outside(const Tensor& part, const Tensor& s, bool columns) {
             10 * static_cast<double>(k) * eps * v[static_cast<size_t>(b * k)])
           SIGMA_CHECK(
               size[static_cast<size_t>((b * m + i) * n + j)] <=
-                  1e3 * static_cast<double>(k) * eps * (1 + largest),
+                  1e3 * static_cast<double>(k) * eps * sizes[static_cast<size_t>(b)],
               "svd_backward",
               "singular value {} is zero and the loss depends on its singular vectors, so it has no gradient",
               at);
       }
 }
 
-void check_phase(const Tensor& left, const Tensor& right) {
+void check_phase(const Tensor& left, const Tensor& right, const std::vector<double>& sizes) {
   // Im diag(U^H gU) = -Im diag(V^H gV) for a loss that the phases of the vectors do not change.
   Tensor a = imag(left), b = imag(right);
   const int64_t k = a.dim(-1), count = k ? a.numel() / (k * k) : 0;
   std::vector<double> x = a.to_vector(), y = b.to_vector();
   for (int64_t i = 0; i < count * k; ++i) {
     auto at = static_cast<size_t>(i / k * k * k + i % k * (k + 1));
-    SIGMA_CHECK(std::abs(x[at] + y[at]) <= 1e-2 + 1e-2 * std::abs(y[at]), "svd_backward",
+    SIGMA_CHECK(std::abs(x[at] + y[at]) <= 1e-2 * sizes[static_cast<size_t>(i / k)], "svd_backward",
                 "The singular vectors in the complex case are specified up to multiplication by e^{{i phi}}. "
                 "The specified "
                 "loss function depends on this phase term, making it ill-defined.");
@@ -138,27 +155,29 @@ Variable svd_backward(const Variable& gu, const Variable& gs, const Variable& gv
   const int64_t m = u.dim(-2), n = vh.dim(-1), k = s.dim(-1);
   Variable inner;  // G
   auto plus = [](const Variable& a, const Variable& b) { return a.defined() ? add(a, b) : b; };
-  const Variable row = like_dtype(as_row(s), dtype), column = like_dtype(as_column(s), dtype);
   const Variable eye(identity(k, dtype));
+  const std::vector<double> sizes = loss_sizes(gu, gvh, k ? s.numel() / k : 0);
   if (gu.defined() || gvh.defined()) {
+    // G is computed from s / t, t the largest, and divided by t: the same for every constant t.
+    const Variable unit(inverse_largest(s.value())), beside = mul(s, unit);
     Variable left = gu.defined() ? matmul(adjoint(u), gu) : Variable();      // U^H gU
     Variable right = gvh.defined() ? matmul(vh, adjoint(gvh)) : Variable();  // V^H gV
     if (is_complex(dtype)) {
       Tensor none = Tensor::zeros((left.defined() ? left : right).shape(), dtype);
-      check_phase(left.defined() ? left.value() : none, right.defined() ? right.value() : none);
+      check_phase(left.defined() ? left.value() : none, right.defined() ? right.value() : none, sizes);
     }
     Variable numerator;
-    if (left.defined()) numerator = mul(skew(left), row);
-    if (right.defined()) numerator = plus(numerator, mul(column, skew(right)));
-    Tensor keep = reciprocal_gaps(s.value(), numerator.value());
+    if (left.defined()) numerator = mul(skew(left), like_dtype(as_row(beside), dtype));
+    if (right.defined()) numerator = plus(numerator, mul(like_dtype(as_column(beside), dtype), skew(right)));
+    Tensor keep = reciprocal_gaps(beside.value(), numerator.value(), sizes);
     // Recorded as a function of s, so that it can be differentiated again: 1 / (s_k^2 - s_j^2) where that is
     // used.
-    Variable squares = mul(s, s), gap = sub(as_row(squares), as_column(squares));
+    Variable squares = mul(beside, beside), gap = sub(as_row(squares), as_column(squares));
     Tensor used = abs(sign(keep)), diagonal = identity(k, s.dtype());
     Tensor off = sub(used, broadcast_to(diagonal, used.shape())),
            pad = sub(Tensor::ones(used.shape(), s.dtype()), off);
     Variable inverse = div(Variable(off), add(mul(gap, Variable(off)), Variable(pad)));
-    inner = mul(numerator, like_dtype(inverse, dtype));
+    inner = mul(numerator, like_dtype(mul(inverse, as_row(unit)), dtype));
     if (is_complex(dtype) && left.defined() && right.defined())  // i Im diag(U^H gU) / S
       inner = add(inner, mul(mul(scale(skew(left), 0.5), eye), like_dtype(as_row(reciprocal(s)), dtype)));
   }
@@ -166,12 +185,12 @@ Variable svd_backward(const Variable& gu, const Variable& gs, const Variable& gv
   Variable result = matmul(matmul(u, inner), vh);
   if (m > k && gu.defined()) {
     Variable outside = sub(gu, matmul(u, matmul(adjoint(u), gu)));
-    check_outside(outside.value(), s.value(), true);
+    check_outside(outside.value(), s.value(), true, sizes);
     result = add(result, matmul(mul(outside, like_dtype(as_row(reciprocal(s)), dtype)), vh));
   }
   if (n > k && gvh.defined()) {
     Variable outside = sub(gvh, matmul(matmul(gvh, adjoint(vh)), vh));
-    check_outside(outside.value(), s.value(), false);
+    check_outside(outside.value(), s.value(), false, sizes);
     result = add(result, matmul(u, mul(like_dtype(as_column(reciprocal(s)), dtype), outside)));
   }
   return result;
