@@ -142,6 +142,8 @@ Variable seed_for(const Variable& output, const Variable& seed) {
   }
   SIGMA_CHECK(output.numel() == 1, "backward", "expected an output of one element, got {}; pass a seed",
               output.shape().str());
+  SIGMA_CHECK(!is_complex(output.dtype()), "backward",
+              "expected a real output, got {}; take real() of it or pass a seed", name_of(output.dtype()));
   return Variable(Tensor::full(output.shape(), 1.0, output.dtype()));
 }
 

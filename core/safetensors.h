@@ -14,7 +14,7 @@
 namespace sigma {
 
 struct SafeTensors {
-  std::map<std::string, Tensor> tensors;  // contiguous; float32, float64, uint8 or int64
+  std::map<std::string, Tensor> tensors;  // contiguous; any dtype
   std::map<std::string, std::string> metadata;
 };
 
