@@ -279,7 +279,7 @@ TEST_CASE("what bfloat16 does not do is refused in one sentence", "[precision]")
   refuses("[batch_norm] in bfloat16 this function can be differentiated once only", [&] {
     grad({batch_norm(x, {})}, {x}, {Variable(randn({4, 3}, 3, kHalf))}, twice);
   });
-  refuses("[gradcheck] expected float64 inputs, got bfloat16",
+  refuses("[gradcheck] expected float64 or complex128 inputs, got bfloat16",
           [&] { gradcheck([](const Variables& v) { return relu(v[0]); }, {x}); });
   refuses("[to] expected float32 or float64, got bfloat16", [] { Linear(2, 3).to(kHalf); });
   refuses("[linear] expected float32 or float64 weights, got bfloat16", [&] { linear(wide, half_w); });
