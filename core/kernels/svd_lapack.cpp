@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <vector>
 
+#include "core/kernels/scratch.h"
 #include "core/kernels/svd.h"
 
 // LAPACK's Fortran entry points, as OpenBLAS exports them. Hidden lengths of the character arguments follow.
@@ -56,37 +56,68 @@ SIGMA_CALL_COMPLEX(c128, f64, z)
 #undef SIGMA_CALL_REAL
 #undef SIGMA_CALL_COMPLEX
 
+// Where one call works: A, the vectors and LAPACK's own memory, one after another in this thread's scratch.
+// OpenBLAS 0.3.21's complex gemv reads one column past the end of a matrix (zgemv_n_SKYLAKEX under zgebd2)
+// and faults where no memory follows, so that after each part comes as much again as a column takes.
+template <class T>
+struct SvdWork {
+  T *a, *left, *right, *work;
+  Real<T>* rwork;
+  int* iwork;
+};
+template <class T>
+SvdWork<T> svd_work(const SvdSize& s, int64_t a, int64_t left, int64_t right, int64_t work) {
+  const int64_t large = std::max(s.m, s.n), small = s.k(), slack = large + 8;
+  const int64_t reals = std::max(7 * small, small * std::max(5 * small + 7, 2 * large + 2 * small + 1));
+  auto in_elements = [](int64_t bytes) { return bytes / static_cast<int64_t>(sizeof(T)) + 1; };
+  const int64_t rwork = in_elements(reals * static_cast<int64_t>(sizeof(Real<T>)));
+  const int64_t iwork = in_elements(8 * small * static_cast<int64_t>(sizeof(int)));
+  struct Tag;
+  T* base = scratch<Tag, T>(a + left + right + work + 4 * slack + rwork + iwork);
+  SvdWork<T> w{};
+  w.a = base;
+  w.left = w.a + a + slack;
+  w.right = w.left + left + slack;
+  w.work = w.right + right + slack;
+  w.rwork = reinterpret_cast<Real<T>*>(w.work + work + slack);
+  w.iwork = reinterpret_cast<int*>(w.work + work + slack + rwork);
+  return w;
+}
+
 }  // namespace
 
 // LAPACK counts columns first, so it sees A transposed, n x m: its left vectors are the rows of Vh, and its
 // right ones, transposed, the columns of U. Nothing needs to be rearranged.
 template <class T>
 int svd_lapack(const SvdSize& s, const T* a, T* u, Real<T>* values, T* vh) {
-  using R = Real<T>;
-  const int m = static_cast<int>(s.n), n = static_cast<int>(s.m), k = static_cast<int>(s.k());
-  if (k == 0) return 0;
+  const int m = static_cast<int>(s.n), n = static_cast<int>(s.m);
+  if (s.k() == 0) return 0;
   const char* job = !u ? "N" : s.full ? "A" : "S";
-  const int ldu = std::max(1, m), ldvt = std::max(1, static_cast<int>(s.columns_u()));
-  const int64_t large = std::max(m, n), small = k;
-  std::vector<T> copy(a, a + s.m * s.n);
-  std::vector<int> iwork(static_cast<size_t>(8 * k));
-  std::vector<R> rwork(static_cast<size_t>(
-      std::max<int64_t>({1, 7 * small, small * std::max(5 * small + 7, 2 * large + 2 * small + 1)})));
-  T wanted{}, none{};
-  T *left = u ? vh : &none, *right = u ? u : &none;
+  const int ldu = m, ldvt = static_cast<int>(s.columns_u());
+  const int64_t size = s.m * s.n, left = u ? s.rows_vh() * s.n : 1, right = u ? s.m * s.columns_u() : 1;
+  T wanted{};
   int info = 0;
-  gesdd(job, m, n, copy.data(), values, left, ldu, right, ldvt, &wanted, -1, rwork.data(), iwork.data(),
-        &info);
+  auto length = [&] { return static_cast<int>(std::max<Real<T>>(1, std::real(wanted))) + 1; };
+  auto keep = [&](const SvdWork<T>& w) {
+    if (!u) return;
+    std::copy_n(w.left, left, vh);
+    std::copy_n(w.right, right, u);
+  };
+
+  SvdWork<T> w = svd_work<T>(s, size, left, right, 1);
+  gesdd(job, m, n, w.a, values, w.left, ldu, w.right, ldvt, &wanted, -1, w.rwork, w.iwork, &info);
   if (info != 0) return info;
-  std::vector<T> work(static_cast<size_t>(std::max<R>(1, std::real(wanted))) + 1);
-  gesdd(job, m, n, copy.data(), values, left, ldu, right, ldvt, work.data(), static_cast<int>(work.size()),
-        rwork.data(), iwork.data(), &info);
-  if (info <= 0) return info;
-  copy.assign(a, a + s.m * s.n);
-  gesvd(job, m, n, copy.data(), values, left, ldu, right, ldvt, &wanted, -1, rwork.data(), &info);
-  work.resize(static_cast<size_t>(std::max<R>(1, std::real(wanted))) + 1);
-  gesvd(job, m, n, copy.data(), values, left, ldu, right, ldvt, work.data(), static_cast<int>(work.size()),
-        rwork.data(), &info);
+  w = svd_work<T>(s, size, left, right, length());
+  std::copy_n(a, size, w.a);
+  gesdd(job, m, n, w.a, values, w.left, ldu, w.right, ldvt, w.work, length(), w.rwork, w.iwork, &info);
+  if (info == 0) keep(w);
+  if (info <= 0) return info;  // above: divide and conquer did not converge, and the QR iteration may
+
+  gesvd(job, m, n, w.a, values, w.left, ldu, w.right, ldvt, &wanted, -1, w.rwork, &info);
+  w = svd_work<T>(s, size, left, right, length());
+  std::copy_n(a, size, w.a);
+  gesvd(job, m, n, w.a, values, w.left, ldu, w.right, ldvt, w.work, length(), w.rwork, &info);
+  if (info == 0) keep(w);
   return info;
 }
 
