@@ -45,10 +45,47 @@ Json model_meta(const TrainSetup& s, const Dataset& dataset) {
   j["data"] = dataset.name;
   j["input"] = {s.input.channels, s.input.height, s.input.width};
   j["classes"] = dataset.class_names;
-  j["normalize"] = s.loader.normalization.kind;
-  j["mean"] = s.loader.normalization.mean;
-  j["std"] = s.loader.normalization.std;
   return j;
+}
+
+void put_normalization(Checkpoint& c, const Normalization& n) {
+  c.meta["normalize"] = n.kind, c.meta["mean"] = n.mean, c.meta["std"] = n.std;
+  if (!n.whitening) return;
+  const Whitening& w = *n.whitening;
+  c.content.tensors["normalize.mean"] = w.mean;
+  c.content.tensors["normalize.matrix"] = w.matrix;
+  c.meta["whitening"] = {
+      {"kept", w.kept}, {"largest", w.largest}, {"smallest", w.smallest}, {"epsilon", w.epsilon}};
+}
+
+Normalization normalization_from(const Checkpoint& c, const ModelInput& input, const std::string& path) {
+  const Json& j = c.meta;
+  Normalization n{j.at("normalize").get<std::string>(), j.at("mean").get<std::vector<double>>(),
+                  j.at("std").get<std::vector<double>>()};
+  for (const auto& v : {n.mean, n.std})
+    if (v.size() != 1 && static_cast<int64_t>(v.size()) != input.channels)
+      fail(ErrorKind::checkpoint, path, "metadata: expected 1 or {} means and deviations, got {}",
+           input.channels, v.size());
+  for (double s : n.std)
+    if (!(s > 0)) fail(ErrorKind::checkpoint, path, "metadata: expected deviations above 0, got {}", s);
+  if (n.kind != "zca" && n.kind != "pca") return n;
+  const Json& k = j.at("whitening");
+  auto w = std::make_shared<Whitening>();
+  w->kept = k.at("kept"), w->largest = k.at("largest"), w->smallest = k.at("smallest"),
+  w->epsilon = k.at("epsilon");
+  int64_t d = input.shape(1).numel();
+  auto take = [&](const char* name, const Shape& shape) {
+    auto it = c.content.tensors.find(name);
+    if (it == c.content.tensors.end()) fail(ErrorKind::checkpoint, path, "the tensor {} is missing", name);
+    if (it->second.shape() != shape || it->second.dtype() != DType::float32)
+      fail(ErrorKind::checkpoint, path, "{}: expected float32 {}, got {} {}", name, shape.str(),
+           name_of(it->second.dtype()), it->second.shape().str());
+    return it->second;
+  };
+  w->mean = take("normalize.mean", {d});
+  w->matrix = take("normalize.matrix", {d, d});
+  n.whitening = std::move(w);
+  return n;
 }
 
 SavedModel model_from(const Checkpoint& c, const std::string& path) {
@@ -59,24 +96,14 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
     m.data = j.at("data").get<std::string>();
     m.batch_norm = j.at("batch_norm").get<bool>();
     m.class_names = j.at("classes").get<std::vector<std::string>>();
-    m.normalization = {j.at("normalize").get<std::string>(), j.at("mean").get<std::vector<double>>(),
-                       j.at("std").get<std::vector<double>>()};
     auto input = j.at("input").get<std::vector<int64_t>>();
     if (input.size() != 3)
       fail(ErrorKind::checkpoint, path, "metadata: expected input of 3 sizes, got {}", input.size());
     m.input = {input[0], input[1], input[2], static_cast<int64_t>(m.class_names.size())};
-    for (const auto& v : {m.normalization.mean, m.normalization.std})
-      if (v.size() != 1 && static_cast<int64_t>(v.size()) != m.input.channels)
-        fail(ErrorKind::checkpoint, path, "metadata: expected 1 or {} means and deviations, got {}",
-             m.input.channels, v.size());
-    for (double s : m.normalization.std)
-      if (!(s > 0)) fail(ErrorKind::checkpoint, path, "metadata: expected deviations above 0, got {}", s);
+    m.normalization = normalization_from(c, m.input, path);
     m.model = make_model(m.name, m.input, m.batch_norm);
-    StateDict state;
-    for (auto& [name, t] : c.content.tensors)
-      if (name.rfind("optim.", 0) != 0) state.items.emplace_back(name, t);
     try {
-      m.model->load_state_dict(state);
+      m.model->load_state_dict(model_state(c.content));
     } catch (const Error& e) { fail(ErrorKind::checkpoint, path, "{}", e.what()); }
   } catch (const nlohmann::json::exception& e) {
     fail(ErrorKind::checkpoint, path, "metadata: {}", e.what());

@@ -31,6 +31,11 @@ struct SavedModel {
   std::vector<std::string> class_names;
 };
 Json model_meta(const TrainSetup& setup, const Dataset& dataset);
+// Whitening constants are tensors of the file, `normalize.mean` and `normalize.matrix` (see
+// data/whitening.h); all else is metadata.
+void put_normalization(Checkpoint& checkpoint, const Normalization& normalization);
+Normalization normalization_from(const Checkpoint& checkpoint, const ModelInput& input,
+                                 const std::string& path);
 SavedModel model_from(const Checkpoint& checkpoint, const std::string& path);
 
 }  // namespace sigma::app

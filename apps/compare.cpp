@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <exception>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -172,6 +173,9 @@ int run_compare(const Options& o) {
     c.eval_images = std::clamp<int64_t>(images, std::min<int64_t>(1000, data.test.size()), data.test.size());
   }
   auto lrs = split_list("--lr", o.lr);
+  std::map<std::string, Normalization> normalizations;  // whitening takes seconds: once a kind
+  for (const std::string& kind : split_list("--normalize", o.normalize))
+    normalizations[kind] = normalization_for(o, kind, data);
   std::vector<TrainSetup> setups;
   for (const std::string& bn : split_list("--batch-norm", o.batch_norm))
     for (const std::string& kind : split_list("--normalize", o.normalize))
@@ -180,7 +184,7 @@ int run_compare(const Options& o) {
                 lrs.size() > 1 ? " · lr " + lr : ""};
         TrainSetup s = base;
         s.batch_norm = arm.batch_norm;
-        s.loader.normalization = normalization_for(o, kind, data);
+        s.loader.normalization = normalizations.at(kind);
         s.sgd = {arm.lr, o.momentum, 0, o.weight_decay, o.nesterov};
         s.schedule = {parse_schedule(o.schedule), arm.lr, c.steps, o.warmup};
         c.arms.push_back(arm);

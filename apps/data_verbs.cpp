@@ -1,11 +1,14 @@
 // `sigma data list|fetch|verify|preview`.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 #include "apps/canvas.h"
 #include "apps/progress.h"
 #include "apps/verbs.h"
 #include "data/catalog.h"
+#include "data/transforms.h"
 
 namespace sigma::app {
 namespace {
@@ -58,34 +61,80 @@ int verify(const Options& o, const std::string& name) {
   return 0;
 }
 
-// Images in rows by class, each enlarged, in a contact sheet.
+// The first `count` training images of a class.
+std::vector<int64_t> first_of_class(const Split& split, int64_t label, int64_t count) {
+  std::vector<int64_t> rows;
+  const int64_t* labels = split.labels.data<int64_t>();
+  for (int64_t i = 0; i < split.size() && static_cast<int64_t>(rows.size()) < count; ++i)
+    if (labels[i] == label) rows.push_back(i);
+  return rows;
+}
+
+// Values as pixels: 0 is grey, -3 black and 3 white.
+std::vector<uint8_t> shades(const Tensor& values) {
+  std::vector<uint8_t> pixels;
+  const float* v = values.data<float>();
+  for (int64_t i = 0; i < values.numel(); ++i)
+    pixels.push_back(static_cast<uint8_t>(std::clamp(127.5 + 42.5 * static_cast<double>(v[i]), 0.0, 255.0)));
+  return pixels;
+}
+
+// A contact sheet: rows are classes; the same images as they are, standardised and whitened, side by side.
 int preview(const Options& o, const std::string& name) {
+  constexpr int64_t kImages = 6;
   std::string target = o.out.empty() ? "preview.png" : o.out;
   std::error_code ignored;
   if (fs::exists(target, ignored) && !o.overwrite)
     fail(ErrorKind::usage, "--out", "{} exists; use --overwrite or another name", target);
   Dataset d = load_dataset(name, {o.data_dir, 0, 0});
-  constexpr int kColumns = 12;
+  struct Panel {
+    std::string title;
+    std::optional<Normalization> normalization;
+  };
+  std::vector<Panel> panels{{"raw", {}},
+                            {"standard: 0 is grey, +-3 white and black", make_normalization("standard", d)}};
+  int64_t size = d.channels() * d.height() * d.width();
+  if (size > kMaxWhitened) {
+    panels.push_back({fmt::format("zca: images of at most {} values", kMaxWhitened), {}});
+  } else {
+    ProgressLine line(o.quiet);
+    line.show(fmt::format("whitening: {} values of {} images", size, d.train.size()));
+    try {
+      Normalization n = make_normalization("zca", d);
+      panels.push_back({describe(n), n});
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::data) throw;
+      panels.push_back({"zca: the images do not vary", {}});
+    }
+  }
   auto classes = std::min<int64_t>(d.classes(), 20);
   int zoom = d.width() <= 32 ? 2 : 1;
   double cell_w = static_cast<double>(d.width()) * zoom + 4,
-         cell_h = static_cast<double>(d.height()) * zoom + 4, left = 130;
-  auto canvas = make_png(left + cell_w * kColumns + 10, 40 + cell_h * static_cast<double>(classes) + 10, 1);
+         cell_h = static_cast<double>(d.height()) * zoom + 4, left = 130, top = 62,
+         panel_w = cell_w * static_cast<double>(kImages) + 24;
+  auto canvas = make_png(left + 3 * panel_w, top + cell_h * static_cast<double>(classes) + 10, 1);
   canvas->text(10, 24,
                fmt::format("{}: {} training and {} test images, {}x{}x{}, {} classes", name, d.train.size(),
                            d.test.size(), d.channels(), d.height(), d.width(), d.classes()),
                14, kInk);
-  const int64_t* labels = d.train.labels.data<int64_t>();
-  const uint8_t* images = d.train.images.data<uint8_t>();
-  int64_t size = d.channels() * d.height() * d.width();
-  for (int64_t c = 0; c < classes; ++c) {
-    double y = 40 + cell_h * static_cast<double>(c);
-    canvas->text(left - 8, y + cell_h / 2 + 4, d.class_names[static_cast<size_t>(c)], 12, kInk, Anchor::end);
-    int column = 0;
-    for (int64_t i = 0; i < d.train.size() && column < kColumns; ++i)
-      if (labels[i] == c)
-        canvas->image(left + cell_w * column++, y, d.height(), d.width(), d.channels(), images + i * size,
+  for (size_t k = 0; k < panels.size(); ++k) {
+    double x = left + panel_w * static_cast<double>(k);
+    canvas->text(x, top - 8, panels[k].title, 12, kMuted);
+    if (k > 0 && !panels[k].normalization) continue;
+    for (int64_t c = 0; c < classes; ++c) {
+      double y = top + cell_h * static_cast<double>(c);
+      if (k == 0)
+        canvas->text(left - 8, y + cell_h / 2 + 4, d.class_names[static_cast<size_t>(c)], 12, kInk,
+                     Anchor::end);
+      std::vector<int64_t> rows = first_of_class(d.train, c, kImages);
+      std::vector<uint8_t> shown;
+      if (k > 0) shown = shades(normalized_images(d.train, rows, *panels[k].normalization));
+      for (size_t i = 0; i < rows.size(); ++i)
+        canvas->image(x + cell_w * static_cast<double>(i), y, d.height(), d.width(), d.channels(),
+                      k > 0 ? shown.data() + static_cast<int64_t>(i) * size
+                            : d.train.images.data<uint8_t>() + rows[i] * size,
                       zoom);
+    }
   }
   write_file_atomic(target, canvas->finish());
   std::puts(o.json ? Json{{"preview", target}}.dump().c_str() : target.c_str());

@@ -86,10 +86,10 @@ int run_predict(const Options& o, const std::vector<std::string>& images) {
   Json all = Json::array();
   NoGrad off;
   for (size_t i = 0; i < images.size(); ++i) {
-    Tensor x = Tensor::empty(m.input.shape(1), DType::float32, Layout::channels_last);
-    augment_and_normalize(decoded[i].pixels.data(), m.input.height, m.input.width, m.input.channels, {},
-                          m.normalization, Rng(0, ""), x.mutable_data<float>());
-    std::vector<double> z = (*m.model)(Variable(x)).value().to_vector();
+    Tensor pixels = Tensor::empty(m.input.shape(1), DType::uint8, Layout::channels_last);
+    std::copy(decoded[i].pixels.begin(), decoded[i].pixels.end(), pixels.mutable_data<uint8_t>());
+    Variable x(normalized_images(pixels, {0}, m.normalization));
+    std::vector<double> z = (*m.model)(x).value().to_vector();
     double top = *std::max_element(z.begin(), z.end()), sum = 0;
     for (double& v : z) sum += v = std::exp(v - top);
     std::vector<size_t> order(z.size());

@@ -1,6 +1,7 @@
 #include "apps/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -53,7 +54,8 @@ void add_flags(CLI::App& verb, Options& o, unsigned groups) {
     add("--batch-norm", o.batch_norm, lists ? "on, off or both, comma-separated" : "on|off");
   }
   if (groups & kNormalize) {
-    add("--normalize", o.normalize, lists ? "none, unit, standard, comma-separated" : "none|unit|standard");
+    add("--normalize", o.normalize,
+        lists ? "none, unit, standard, zca, pca, comma-separated" : "none|unit|standard|zca|pca");
     auto list = [&](const char* name, std::vector<double>& value, const char* about) {
       verb.add_option_function<std::string>(
               name, [&value, name](const std::string& t) { value = numbers(name, t); }, about)
@@ -61,6 +63,7 @@ void add_flags(CLI::App& verb, Options& o, unsigned groups) {
     };
     list("--mean", o.mean, "mean subtracted from pixels in 0..1, one or one a channel, comma-separated");
     list("--std", o.std, "deviation divided by, like --mean");
+    add("--whiten-epsilon", o.whiten_epsilon, "of zca and pca: added to the variance of each direction");
   }
   if (groups & kTraining) {
     add("--epochs", o.epochs, "passes over the training set (default: 5, or what --max-steps takes)");
@@ -140,10 +143,13 @@ void check(const Options& o) {
   }
   for (const std::string& item : split_list("--batch-norm", o.batch_norm)) parse_switch("--batch-norm", item);
   for (const std::string& item : split_list("--normalize", o.normalize))
-    if (item != "none" && item != "unit" && item != "standard")
-      bad("--normalize", fmt::format("unknown kind \"{}\", expected none, unit or standard", item));
+    if (const auto& kinds = normalization_kinds(); std::find(kinds.begin(), kinds.end(), item) == kinds.end())
+      bad("--normalize",
+          fmt::format("unknown kind \"{}\", expected one of {}", item, fmt::join(kinds, ", ")));
   for (double s : o.std)
     if (!(s > 0)) bad("--std", fmt::format("expected deviations above 0, got {}", s));
+  if (!(o.whiten_epsilon >= 0 && std::isfinite(o.whiten_epsilon)))
+    bad("--whiten-epsilon", fmt::format("expected at least 0, got {}", o.whiten_epsilon));
   parse_precision(o.precision);
   if (o.crop_padding != "reflect" && o.crop_padding != "zero")
     bad("--crop-padding", fmt::format("expected reflect or zero, got \"{}\"", o.crop_padding));
@@ -246,7 +252,9 @@ std::vector<std::string> config_arguments(const std::string& path, const std::ve
 }
 
 Normalization normalization_for(const Options& o, const std::string& kind, const Dataset& dataset) {
-  Normalization n = make_normalization(kind, dataset);
+  Normalization n = make_normalization(kind, dataset, o.whiten_epsilon);
+  if (n.whitening && (!o.mean.empty() || !o.std.empty()))
+    bad(o.mean.empty() ? "--std" : "--mean", fmt::format("{} has a mean and deviations of its own", kind));
   auto use = [&](const char* flag, const std::vector<double>& given, std::vector<double>& value) {
     if (given.empty()) return;
     if (given.size() != 1 && static_cast<int64_t>(given.size()) != dataset.channels())

@@ -26,7 +26,7 @@ struct Options {
   std::vector<double> mean, std;  // override the normalization constants
   int64_t epochs = -1, batch_size = 128, max_steps = 0, eval_every = 0, eval_images = -1, save_every = 0;
   int64_t limit_train = 0, limit_test = 0, warmup = 0, seeds = 3;
-  double momentum = 0.9, weight_decay = 5e-4, label_smoothing = 0, clip_norm = 0;
+  double momentum = 0.9, weight_decay = 5e-4, label_smoothing = 0, clip_norm = 0, whiten_epsilon = 0;
   bool nesterov = false;
   std::string schedule = "cosine", augment = "none", crop_padding = "reflect", precision = "f32";
   uint64_t seed = 0;

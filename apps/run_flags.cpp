@@ -19,6 +19,8 @@ Json flags_json(const Options& o) {
   j["seed"] = o.seed;
   j["max-steps"] = o.max_steps, j["eval-every"] = o.eval_every, j["eval-images"] = o.eval_images,
   j["precision"] = o.precision;
+  // Only where it is used, so that runs of earlier versions resume.
+  if (o.whiten_epsilon > 0) j["whiten-epsilon"] = o.whiten_epsilon;
   return j;
 }
 

@@ -21,6 +21,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+// What whitening adds to a checkpoint.
+uint64_t bytes_of(const Normalization& n) { return n.whitening ? n.whitening->matrix.bytes() : 0; }
+
 // What a run has to carry from one process to the next, beside the weights.
 struct Progress {
   int64_t step = 0, evaluated_step = 0, epoch_count = 0, epoch_correct = 0;
@@ -54,7 +57,8 @@ class TrainRun {
         eval_every_(o.eval_every > 0 ? o.eval_every : trainer_.steps_per_epoch()),
         save_every_(o.save_every > 0 ? o.save_every : trainer_.steps_per_epoch()),
         folder_(std::move(folder), o,
-                64 * static_cast<uint64_t>(trainer_.model().parameter_count()) + (1 << 20)),
+                64 * static_cast<uint64_t>(trainer_.model().parameter_count()) +
+                    3 * bytes_of(trainer_.setup().loader.normalization) + (1 << 20)),
         line_(o.quiet) {}
 
   int run() {
@@ -224,6 +228,7 @@ class TrainRun {
     Checkpoint c;
     c.content.tensors = trainer_.state();
     c.meta = model_meta(trainer_.setup(), data_);
+    put_normalization(c, trainer_.setup().loader.normalization);
     Progress p = progress_;
     p.seconds += started_ ? since(began_) : 0;
     c.meta["progress"] = p.json();

@@ -108,11 +108,8 @@ std::map<std::string, Tensor> Trainer::state() const {
 }
 
 void Trainer::restore(const SafeTensors& checkpoint, int64_t step) {
-  StateDict state;
   std::vector<Tensor> velocities;
-  for (auto& [name, t] : checkpoint.tensors)
-    if (name.rfind("optim.", 0) != 0) state.items.emplace_back(name, t);
-  model_->load_state_dict(state);
+  model_->load_state_dict(model_state(checkpoint));
   for (auto& [name, p] : model_->named_parameters()) {
     auto it = checkpoint.tensors.find("optim.velocity." + name);
     velocities.push_back(it == checkpoint.tensors.end() ? Tensor() : it->second);
@@ -120,6 +117,13 @@ void Trainer::restore(const SafeTensors& checkpoint, int64_t step) {
   sgd_->set_velocities(velocities);
   step_ = step;
   loader_ = std::make_unique<Loader>(dataset_.train, setup_.loader, step);
+}
+
+StateDict model_state(const SafeTensors& content) {
+  StateDict state;
+  for (auto& [name, t] : content.tensors)
+    if (name.rfind("optim.", 0) != 0 && name.rfind("normalize.", 0) != 0) state.items.emplace_back(name, t);
+  return state;
 }
 
 EvalResult evaluate(Module& model, const Split& split, const Normalization& normalization, int64_t classes,

@@ -69,6 +69,9 @@ class Trainer {
   int64_t step_;
 };
 
+// The tensors of a checkpoint that are the network's: all but the optimiser's and the normalization's.
+StateDict model_state(const SafeTensors& content);
+
 // Loss, accuracy and confusion matrix in eval mode, over `limit` images spread evenly over the split (0:
 // all). Throws Stopped when a signal asks to.
 EvalResult evaluate(Module& model, const Split& split, const Normalization& normalization, int64_t classes,

@@ -14,15 +14,13 @@
 namespace sigma {
 
 // How a decomposition is computed.
-//   gesdd   LAPACK's divide and conquer, and where it does not converge its QR iteration. Fast. Errors are
-//   small
-//           beside the largest singular value, so small values of a badly scaled matrix may be all error.
-//   jacobi  One-sided Jacobi in float64 (core/kernels/svd.h): high relative accuracy of every singular value
-//   of
-//           A = B D with D diagonal. About 20 times slower at 500 columns.
+//   gesdd      LAPACK's divide and conquer, and where it does not converge its QR iteration. Fast. Errors are
+//              small beside the largest singular value, so small values of a badly scaled matrix may be all
+//              error.
+//   jacobi     One-sided Jacobi in float64 (core/kernels/svd.h): high relative accuracy of every singular
+//              value of A = B D with D diagonal. About 20 times slower at 500 columns.
 //   automatic  jacobi where the columns (rows, when m < n) of the matrix differ in length by more than 1000
-//   times and
-//           there are at most 256 of them; gesdd otherwise.
+//              times and there are at most 256 of them; gesdd otherwise.
 enum class SvdDriver : uint8_t { automatic, gesdd, jacobi };
 SvdDriver parse_svd_driver(const std::string& name);  // throws kind usage for an unknown name
 

@@ -62,20 +62,11 @@ Batch Loader::make(int64_t step) {
   int64_t* labels = batch.labels.mutable_data<int64_t>();
   const int64_t* from = split_.labels.data<int64_t>();
   for (size_t i = 0; i < rows.size(); ++i) labels[i] = from[rows[i]];
-  if (!options_.augmentation.flip && !options_.augmentation.crop) {
-    batch.images = normalized_images(split_, rows, options_.normalization);
-    return batch;
-  }
-  int64_t c = split_.images.dim(1), h = split_.images.dim(2), w = split_.images.dim(3), size = c * h * w;
-  batch.images = Tensor::empty({n, c, h, w}, DType::float32, Layout::channels_last);
-  float* out = batch.images.mutable_data<float>();
-  const uint8_t* images = split_.images.data<uint8_t>();
-  for (size_t i = 0; i < rows.size(); ++i) {
-    Rng rng(options_.seed, "augment",
-            static_cast<uint64_t>(batch.epoch) << 32 | static_cast<uint64_t>(rows[i]));
-    augment_and_normalize(images + rows[i] * size, h, w, c, options_.augmentation, options_.normalization,
-                          rng, out + static_cast<int64_t>(i) * size);
-  }
+  auto rng = [&](int64_t row) {
+    return Rng(options_.seed, "augment",
+               static_cast<uint64_t>(batch.epoch) << 32 | static_cast<uint64_t>(row));
+  };
+  batch.images = normalized_images(split_.images, rows, options_.normalization, options_.augmentation, rng);
   return batch;
 }
 

@@ -56,11 +56,21 @@ void one_image(const uint8_t* image, int64_t h, int64_t w, int64_t channels, con
 
 }  // namespace
 
-Normalization make_normalization(const std::string& kind, const Dataset& dataset) {
+const std::vector<std::string>& normalization_kinds() {
+  static const std::vector<std::string> kinds{"none", "unit", "standard", "zca", "pca"};
+  return kinds;
+}
+
+Normalization make_normalization(const std::string& kind, const Dataset& dataset, double epsilon) {
   if (kind == "none") return {kind, {0}, {1.0 / 255}};
   if (kind == "unit") return {kind, {0}, {1}};
+  if (kind == "zca" || kind == "pca") {
+    auto whitening = std::make_shared<Whitening>(make_whitening(kind, dataset.train.images, epsilon));
+    return {kind, {0}, {1}, std::move(whitening)};
+  }
   if (kind != "standard")
-    fail(ErrorKind::usage, "--normalize", "unknown kind \"{}\", expected none, unit or standard", kind);
+    fail(ErrorKind::usage, "--normalize", "unknown kind \"{}\", expected one of {}", kind,
+         fmt::join(normalization_kinds(), ", "));
   const Tensor& images = dataset.train.images;
   auto channels = static_cast<size_t>(images.dim(1));
   // Histograms are exact; their moments are too.
@@ -88,7 +98,11 @@ std::string describe(const Normalization& n) {
     for (double x : v) s += fmt::format("{}{:.4f}", s.empty() ? "" : " ", x);
     return s;
   };
-  return fmt::format("{}: mean {}, std {}", n.kind, list(n.mean), list(n.std));
+  if (!n.whitening) return fmt::format("{}: mean {}, std {}", n.kind, list(n.mean), list(n.std));
+  const Whitening& w = *n.whitening;
+  std::string epsilon = w.epsilon > 0 ? fmt::format(", epsilon {:g}", w.epsilon) : "";
+  return fmt::format("{}: {} of {} directions, variance {:.3g} to {:.3g}{}", n.kind, w.kept, w.mean.numel(),
+                     w.largest, w.smallest, epsilon);
 }
 
 Augmentation parse_augmentation(const std::string& text) {
@@ -100,26 +114,25 @@ Augmentation parse_augmentation(const std::string& text) {
   return a;
 }
 
-void augment_and_normalize(const uint8_t* image, int64_t height, int64_t width, int64_t channels,
-                           const Augmentation& augmentation, const Normalization& normalization, Rng rng,
-                           float* out) {
-  check(normalization, channels);
-  one_image(image, height, width, channels, augmentation, tables(normalization, channels), rng, out);
-}
-
-Tensor normalized_images(const Split& split, const std::vector<int64_t>& rows,
-                         const Normalization& normalization) {
-  int64_t c = split.images.dim(1), h = split.images.dim(2), w = split.images.dim(3), size = c * h * w;
+Tensor normalized_images(const Tensor& images, const std::vector<int64_t>& rows,
+                         const Normalization& normalization, const Augmentation& augmentation,
+                         const std::function<Rng(int64_t)>& rng) {
+  SIGMA_CHECK(images.rank() == 4 && images.layout() == Layout::channels_last, "normalize",
+              "expected images (N, C, H, W) channels_last, got {}", images.shape().str());
+  int64_t c = images.dim(1), h = images.dim(2), w = images.dim(3), size = c * h * w;
   check(normalization, c);
   auto table = tables(normalization, c);
   Tensor batch =
       Tensor::empty({static_cast<int64_t>(rows.size()), c, h, w}, DType::float32, Layout::channels_last);
   float* out = batch.mutable_data<float>();
-  const uint8_t* images = split.images.data<uint8_t>();
+  const uint8_t* from = images.data<uint8_t>();
   parallel_ranges(static_cast<int64_t>(rows.size()), 32, [&](int64_t i, int64_t end) {
-    for (; i < end; ++i)
-      one_image(images + rows[static_cast<size_t>(i)] * size, h, w, c, {}, table, Rng(0, ""), out + i * size);
+    for (; i < end; ++i) {
+      int64_t row = rows[static_cast<size_t>(i)];
+      one_image(from + row * size, h, w, c, augmentation, table, rng ? rng(row) : Rng(0, ""), out + i * size);
+    }
   });
+  if (normalization.whitening) whiten(batch, *normalization.whitening);
   return batch;
 }
 

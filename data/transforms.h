@@ -2,11 +2,14 @@
 // normalization to float.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/rng.h"
 #include "data/dataset.h"
+#include "data/whitening.h"
 
 namespace sigma {
 
@@ -15,10 +18,12 @@ namespace sigma {
 struct Normalization {
   std::string kind = "unit";
   std::vector<double> mean{0}, std{1};
+  std::shared_ptr<const Whitening> whitening;  // zca and pca: applied to pixels / 255 after the above
 };
 // "none" feeds pixels 0..255, "unit" divides by 255, "standard" subtracts the training set's channel means
-// and divides by its standard deviations.
-Normalization make_normalization(const std::string& kind, const Dataset& dataset);
+// and divides by its standard deviations; "zca" and "pca" whiten, see whitening.h, which `epsilon` is for.
+Normalization make_normalization(const std::string& kind, const Dataset& dataset, double epsilon = 0);
+const std::vector<std::string>& normalization_kinds();
 std::string describe(const Normalization& n);  // "standard: mean 0.1307, std 0.3081"
 
 enum class Padding { zero, reflect };
@@ -30,14 +35,15 @@ struct Augmentation {
 };
 Augmentation parse_augmentation(const std::string& text);  // none, flip, crop, flip+crop
 
-// One image, [height][width][channels] 8 bit, to floats in the same order. The random numbers are those of
-// `rng`, so a sample of an epoch looks the same however it is loaded.
-void augment_and_normalize(const uint8_t* image, int64_t height, int64_t width, int64_t channels,
-                           const Augmentation& augmentation, const Normalization& normalization, Rng rng,
-                           float* out);
-
-// A whole batch without augmentation: images `rows` of a split, as float (N, C, H, W) channels_last.
-Tensor normalized_images(const Split& split, const std::vector<int64_t>& rows,
-                         const Normalization& normalization);
+// Images `rows` of a 8-bit tensor (N, C, H, W) channels_last, as floats in the same layout. The random
+// numbers of augmentation are those of `rng(row)`, so a sample of an epoch looks the same however it is
+// loaded.
+Tensor normalized_images(const Tensor& images, const std::vector<int64_t>& rows,
+                         const Normalization& normalization, const Augmentation& augmentation = {},
+                         const std::function<Rng(int64_t row)>& rng = {});
+inline Tensor normalized_images(const Split& split, const std::vector<int64_t>& rows,
+                                const Normalization& normalization) {
+  return normalized_images(split.images, rows, normalization);
+}
 
 }  // namespace sigma

@@ -175,10 +175,18 @@ TEST_CASE("a loader that is dropped early, or whose work fails, ends its threads
   CHECK(error_of([&] { loader.next(); }).find("above 0") != std::string::npos);
 }
 
+namespace {
+// The only image of `split` as pixels 0..255, augmented with the i-th random numbers.
+std::vector<float> augmented(const Split& split, const Augmentation& a, uint64_t i) {
+  Tensor x = normalized_images(split.images, {0}, {"none", {0}, {1.0 / 255}}, a,
+                               [i](int64_t) { return Rng(1, "test", i); });
+  return {x.data<float>(), x.data<float>() + x.numel()};
+}
+}  // namespace
+
 TEST_CASE("flips and crops are exact", "[data]") {
   Split split = numbered(1);
   const uint8_t* image = split.images.data<uint8_t>();
-  Normalization pixels{"none", {0}, {1.0 / 255}};
   for (const char* kind : {"none", "flip", "crop", "flip+crop"})
     for (Padding padding : {Padding::zero, Padding::reflect})
       for (int64_t pad : {2, 4, 9}) {  // 9 is beyond the image: reflections of reflections
@@ -191,8 +199,7 @@ TEST_CASE("flips and crops are exact", "[data]") {
             for (int64_t dx = -reach; dx <= reach; ++dx)
               if (a.flip || !flip) allowed.insert(window(image, flip, dy, dx, padding));
         for (uint64_t i = 0; i < 300; ++i) {
-          std::vector<float> out(static_cast<size_t>(kSize));
-          augment_and_normalize(image, kHeight, kWidth, kChannels, a, pixels, Rng(1, "test", i), out.data());
+          std::vector<float> out = augmented(split, a, i);
           for (float& v : out) {
             REQUIRE(std::abs(v - std::round(v)) < 1e-4);
             v = std::round(v);
@@ -208,21 +215,17 @@ TEST_CASE("flips and crops are exact", "[data]") {
 TEST_CASE("half of the images are flipped and every shift is as likely", "[data]") {
   Split split = numbered(1);
   const uint8_t* image = split.images.data<uint8_t>();
-  Normalization pixels{"none", {0}, {1.0 / 255}};
   Augmentation flip = parse_augmentation("flip");
-  std::vector<float> straight = window(image, false, 0, 0, Padding::zero), out(static_cast<size_t>(kSize));
+  std::vector<float> straight = window(image, false, 0, 0, Padding::zero);
   int kept = 0;
   for (uint64_t i = 0; i < 1000; ++i) {
-    augment_and_normalize(image, kHeight, kWidth, kChannels, flip, pixels, Rng(1, "test", i), out.data());
+    std::vector<float> out = augmented(split, flip, i);
     kept += std::round(out[0]) == straight[0] && std::round(out[5]) == straight[5];
   }
   CHECK(std::abs(kept - 500) < 5 * std::sqrt(1000 * .25));
   Augmentation crop{false, true, 1, Padding::zero};
   std::map<std::vector<float>, int> counts;
-  for (uint64_t i = 0; i < 1800; ++i) {
-    augment_and_normalize(image, kHeight, kWidth, kChannels, crop, pixels, Rng(1, "test", i), out.data());
-    ++counts[out];
-  }
+  for (uint64_t i = 0; i < 1800; ++i) { ++counts[augmented(split, crop, i)]; }
   CHECK(counts.size() == 9);
   for (auto& [window_seen, count] : counts) CHECK(std::abs(count - 200) < 5 * std::sqrt(1800 / 9.0));
   CHECK(error_of([] { parse_augmentation("rotate"); }).find("\"rotate\"") != std::string::npos);
