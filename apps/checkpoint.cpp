@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <filesystem>
 
 namespace sigma::app {
@@ -38,6 +39,21 @@ Checkpoint load_checkpoint(const std::string& path) {
   return c;
 }
 
+void put_factors(Json& meta, const std::vector<Factor>& factors) {
+  meta.erase("factors");
+  for (const Factor& f : factors)
+    meta["factors"].push_back({{"layer", f.path}, {"scheme", name_of(f.scheme)}, {"rank", f.rank}});
+}
+
+std::vector<Factor> factors_from(const Json& meta) {
+  std::vector<Factor> factors;
+  if (!meta.contains("factors")) return factors;
+  for (const Json& f : meta.at("factors"))
+    factors.push_back({f.at("layer").get<std::string>(),
+                       parse_factor_scheme(f.at("scheme").get<std::string>()), f.at("rank").get<int64_t>()});
+  return factors;
+}
+
 Json model_meta(const TrainSetup& s, const Dataset& dataset) {
   Json j;
   j["model"] = s.model;
@@ -45,6 +61,7 @@ Json model_meta(const TrainSetup& s, const Dataset& dataset) {
   j["data"] = dataset.name;
   j["input"] = {s.input.channels, s.input.height, s.input.width};
   j["classes"] = dataset.class_names;
+  put_factors(j, s.factors);
   return j;
 }
 
@@ -102,7 +119,9 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
     m.input = {input[0], input[1], input[2], static_cast<int64_t>(m.class_names.size())};
     m.normalization = normalization_from(c, m.input, path);
     m.model = make_model(m.name, m.input, m.batch_norm);
+    m.factors = factors_from(j);
     try {
+      apply_factors(*m.model, m.factors, false);
       m.model->load_state_dict(model_state(c.content));
     } catch (const Error& e) { fail(ErrorKind::checkpoint, path, "{}", e.what()); }
   } catch (const nlohmann::json::exception& e) {
@@ -113,6 +132,24 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
   }
   m.model->eval();
   return m;
+}
+
+Dataset dataset_for(const SavedModel& m, const Options& o, int64_t limit_train) {
+  std::string name = o.data.empty() ? m.data : o.data;
+  Dataset data = load_dataset(name, {o.data_dir, limit_train, o.limit_test});
+  if (data.channels() != m.input.channels || data.height() != m.input.height || data.width() != m.input.width)
+    fail(ErrorKind::usage, "--data", "{} has images of {}x{}x{}, the checkpoint expects {}", name,
+         data.channels(), data.height(), data.width(), m.input.str());
+  if (data.classes() != m.input.classes)
+    fail(ErrorKind::usage, "--data", "{} has {} classes, the checkpoint expects {}", name, data.classes(),
+         m.input.classes);
+  if (data.class_names != m.class_names) {
+    std::string names = fmt::format("the classes are {}, the checkpoint was trained on {}",
+                                    fmt::join(data.class_names, ", "), fmt::join(m.class_names, ", "));
+    if (name.rfind("folder:", 0) == 0) fail(ErrorKind::usage, "--data", "{}", names);
+    std::fputs(fmt::format("warning: {}\n", names).c_str(), stderr);
+  }
+  return data;
 }
 
 }  // namespace sigma::app

@@ -24,6 +24,7 @@ Checkpoint load_checkpoint(const std::string& path);
 // The parts of metadata that eval and predict need.
 struct SavedModel {
   ModulePtr model;  // in eval mode
+  std::vector<Factor> factors;
   std::string name, data;
   ModelInput input;
   bool batch_norm = true;
@@ -36,6 +37,12 @@ Json model_meta(const TrainSetup& setup, const Dataset& dataset);
 void put_normalization(Checkpoint& checkpoint, const Normalization& normalization);
 Normalization normalization_from(const Checkpoint& checkpoint, const ModelInput& input,
                                  const std::string& path);
+// Which layers of the network are in two factors: metadata "factors".
+void put_factors(Json& meta, const std::vector<Factor>& factors);
+std::vector<Factor> factors_from(const Json& meta);
 SavedModel model_from(const Checkpoint& checkpoint, const std::string& path);
+// The data set of --data, or the one the network was trained on; throws kind usage when images or classes do
+// not fit the network. Other class names than those it was trained on are a warning.
+Dataset dataset_for(const SavedModel& model, const Options& options, int64_t limit_train);
 
 }  // namespace sigma::app

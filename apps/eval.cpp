@@ -24,20 +24,8 @@ SavedModel load(const Options& o) {
 int run_eval(const Options& o) {
   SavedModel m = load(o);
   apply_threads(o);
-  std::string name = o.data.empty() ? m.data : o.data;
-  Dataset data = load_dataset(name, {o.data_dir, 1, o.limit_test});  // no training images are needed
-  if (data.channels() != m.input.channels || data.height() != m.input.height || data.width() != m.input.width)
-    fail(ErrorKind::usage, "--data", "{} has images of {}x{}x{}, the checkpoint expects {}", name,
-         data.channels(), data.height(), data.width(), m.input.str());
-  if (data.classes() != m.input.classes)
-    fail(ErrorKind::usage, "--data", "{} has {} classes, the checkpoint expects {}", name, data.classes(),
-         m.input.classes);
-  if (data.class_names != m.class_names) {
-    std::string names = fmt::format("the classes are {}, the checkpoint was trained on {}",
-                                    fmt::join(data.class_names, ", "), fmt::join(m.class_names, ", "));
-    if (name.rfind("folder:", 0) == 0) fail(ErrorKind::usage, "--data", "{}", names);
-    std::fputs(fmt::format("warning: {}\n", names).c_str(), stderr);
-  }
+  Dataset data = dataset_for(m, o, 1);  // no training images are needed
+  const std::string& name = data.name;
   EvalResult e = evaluate(*m.model, data.test, m.normalization, data.classes());
   if (!o.quiet) {
     std::puts(fmt::format("{} on {}: accuracy {:.2f}%, loss {:.4f}, {} images; normalize {}", m.name, name,

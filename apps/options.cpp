@@ -107,6 +107,10 @@ void add_flags(CLI::App& verb, Options& o, unsigned groups) {
   flag("--json", o.json, "print one JSON object as the last line");
 }
 
+bool is_given(const Options& o, const std::string& flag) {
+  return std::find(o.given.begin(), o.given.end(), flag) != o.given.end();
+}
+
 void check(const Options& o) {
   auto at_least = [](const char* flag, auto value, auto least) {
     if (!(value >= least)) bad(flag, fmt::format("expected at least {}, got {}", least, value));

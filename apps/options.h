@@ -32,6 +32,7 @@ struct Options {
   uint64_t seed = 0;
   int threads = 0;  // 0: the processors available
   std::string out, config, checkpoint, layer, histogram_layer;
+  std::vector<std::string> given;  // flags that were on the command line or in the configuration, "--model"
   bool resume = false, overwrite = false, dry_run = false, quiet = false, json = false;
 };
 
@@ -48,6 +49,8 @@ enum FlagGroup : unsigned {
   kSave = 256,  // --save-every
 };
 void add_flags(CLI::App& verb, Options& options, unsigned groups);
+
+bool is_given(const Options& options, const std::string& flag);
 
 // Throws kind usage, naming the flag, for a value out of range.
 void check(const Options& options);

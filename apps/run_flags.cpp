@@ -20,6 +20,7 @@ Json flags_json(const Options& o) {
   j["max-steps"] = o.max_steps, j["eval-every"] = o.eval_every, j["eval-images"] = o.eval_images,
   j["precision"] = o.precision;
   // Only where it is used, so that runs of earlier versions resume.
+  if (!o.checkpoint.empty()) j["checkpoint"] = o.checkpoint;
   if (o.whiten_epsilon > 0) j["whiten-epsilon"] = o.whiten_epsilon;
   return j;
 }

@@ -16,6 +16,7 @@ struct Invocation {
   std::vector<std::string> images;
   std::string data_action, data_name, mirror, bench_what;
   double seconds = 4, timeout = 15;
+  CompressOptions compress;
 };
 
 struct Parser {
@@ -36,13 +37,32 @@ struct Parser {
     };
     constexpr unsigned kTrainLike = kData | kModel | kNormalize | kTraining | kRun | kResume | kThreads;
 
-    add("train", "train one network", kTrainLike | kSave);
+    CLI::App* train = add("train", "train one network", kTrainLike | kSave);
+    train
+        ->add_option("--checkpoint", o.checkpoint,
+                     "start from this network: its layers, weights and normalization")
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     add("compare", "batch norm on and off x input normalization, over seeds, with a report",
         kTrainLike | kLists);
     CLI::App* eval = add("eval", "accuracy, loss and confusion matrix of a checkpoint", kData | kThreads);
     eval->add_option("--checkpoint", o.checkpoint, "a .safetensors checkpoint")->required();
     eval->add_option("--out", o.out, "folder for confusion.png");
     eval->add_flag("--quiet", o.quiet, "no text");
+    CLI::App* compress =
+        add("compress", "factor layers by singular value decomposition: smaller, faster", kData | kThreads);
+    CompressOptions& c = call.compress;
+    compress->add_option("--checkpoint", o.checkpoint, "a .safetensors checkpoint")->required();
+    compress->add_option("--energy", c.energy, "share of the squared singular values to keep in each layer");
+    compress->add_option("--rank", c.rank, "rank of every layer");
+    compress->add_option("--ratio", c.ratio, "share of the parameters to keep at most");
+    compress->add_option("--macs-ratio", c.macs_ratio, "share of the multiply-accumulates to keep at most");
+    compress->add_option("--scheme", c.scheme, "auto|linear|channel|spatial (default: the better by layer)");
+    compress->add_option("--bn-images", c.bn_images,
+                         "training images to measure batch-norm statistics on anew (0: leave them)");
+    compress->add_flag("--sweep", c.sweep, "accuracy at ten ratios, as a picture");
+    compress->add_option("--out", o.out, "the checkpoint to write; with --sweep the run folder");
+    compress->add_flag("--overwrite", o.overwrite, "replace what is in --out");
+    compress->add_flag("--quiet", o.quiet, "no text");
     CLI::App* predict = add("predict", "top classes of image files", 0);
     predict->add_option("--checkpoint", o.checkpoint, "a .safetensors checkpoint")->required();
     predict->add_option("images", call.images, "PNG or JPEG files")->required();
@@ -98,7 +118,7 @@ struct Parser {
       o.model = "lenet5", o.batch_norm = "on,off", o.normalize = "none,unit,standard", o.batch_size = 64;
       o.lr = "0.1", o.momentum = 0, o.weight_decay = 0, o.schedule = "constant";
     }
-    if (name == "eval" || name == "summary" || name == "data") o.data.clear();
+    if (name == "eval" || name == "compress" || name == "summary" || name == "data") o.data.clear();
   }
 
   std::vector<std::string> known_flags() {
@@ -182,15 +202,21 @@ void parse(Parser& parser, std::vector<std::string> arguments) {
     if (std::string(e.what()).find("subcommand") != std::string::npos) refuse_verb(parser);
     throw;
   }
+  for (const CLI::App* v = &parser.app; !v->get_subcommands().empty();) {
+    v = v->get_subcommands()[0];
+    for (const CLI::Option* option : v->get_options())
+      if (option->count() > 0) parser.call.options.given.push_back(option->get_name());
+  }
 }
 
 int dispatch(const Parser& p) {
   const Invocation& c = p.call;
   std::string verb = p.app.get_subcommands()[0]->get_name();
-  if (verb == "train" || verb == "compare" || verb == "eval") install_signal_handlers();
+  if (verb == "train" || verb == "compare" || verb == "eval" || verb == "compress") install_signal_handlers();
   if (verb == "train") return run_train(c.options);
   if (verb == "compare") return run_compare(c.options);
   if (verb == "eval") return run_eval(c.options);
+  if (verb == "compress") return run_compress(c.options, c.compress);
   if (verb == "predict") return run_predict(c.options, c.images);
   if (verb == "summary") return run_summary(c.options);
   if (verb == "gradcheck") return run_gradcheck(c.options);

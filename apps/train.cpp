@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "apps/checkpoint.h"
+#include "apps/fine_tune.h"
 #include "apps/plot.h"
 #include "apps/progress.h"
 #include "apps/run_folder.h"
@@ -341,7 +342,9 @@ class TrainRun {
 
 }  // namespace
 
-int run_train(const Options& o) {
+int run_train(const Options& given) {
+  Start from = start_of(given);
+  const Options& o = from.options;
   check(o);
   if (split_list("--batch-norm", o.batch_norm).size() > 1 ||
       split_list("--normalize", o.normalize).size() > 1 || split_list("--lr", o.lr).size() > 1)
@@ -349,14 +352,21 @@ int run_train(const Options& o) {
          "takes one value of --batch-norm, --normalize and --lr; lists are for compare");
   apply_threads(o);
   std::filesystem::path folder = RunFolder::locate(o, "train");
-  Dataset data = load_dataset(o.data, {o.data_dir, o.limit_train, o.limit_test});
+  Dataset data = from.network ? dataset_for(*from.network, o, o.limit_train)
+                              : load_dataset(o.data, {o.data_dir, o.limit_train, o.limit_test});
   TrainSetup s;
   s.model = o.model;
   s.input = {data.channels(), data.height(), data.width(), data.classes()};
   s.batch_norm = parse_switch("--batch-norm", o.batch_norm);
   s.loader.batch_size = std::min(o.batch_size, data.train.size());
   s.loader.min_last_batch = s.batch_norm ? 2 : 1;  // one image has no batch statistics
-  s.loader.normalization = normalization_for(o, o.normalize, data);
+  if (from.network) {
+    s.loader.normalization = from.network->normalization;
+    s.factors = from.network->factors;
+    s.weights = std::make_shared<StateDict>(from.network->model->state_dict());
+  } else {
+    s.loader.normalization = normalization_for(o, o.normalize, data);
+  }
   s.loader.augmentation = augmentation_for(o);
   s.sgd = {parse_number("--lr", o.lr), o.momentum, 0, o.weight_decay, o.nesterov};
   s.precision = parse_precision(o.precision);

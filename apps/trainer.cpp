@@ -35,7 +35,7 @@ uint64_t available_memory() {
 
 Trainer::Trainer(const Dataset& dataset, TrainSetup setup, int64_t first_step)
     : dataset_(dataset), setup_(std::move(setup)), step_(first_step) {
-  model_ = make_model(setup_.model, setup_.input, setup_.batch_norm, setup_.seed);
+  model_ = make_network(setup_);
   sgd_ = std::make_unique<SGD>(model_->parameters(), setup_.sgd);
   setup_.loader.seed = setup_.seed;
   loader_ = std::make_unique<Loader>(dataset_.train, setup_.loader, first_step);
@@ -119,6 +119,13 @@ void Trainer::restore(const SafeTensors& checkpoint, int64_t step) {
   loader_ = std::make_unique<Loader>(dataset_.train, setup_.loader, step);
 }
 
+ModulePtr make_network(const TrainSetup& s) {
+  ModulePtr model = make_model(s.model, s.input, s.batch_norm, s.seed);
+  apply_factors(*model, s.factors, false);
+  if (s.weights) model->load_state_dict(*s.weights);
+  return model;
+}
+
 StateDict model_state(const SafeTensors& content) {
   StateDict state;
   for (auto& [name, t] : content.tensors)
@@ -158,7 +165,7 @@ EvalResult evaluate(Module& model, const Split& split, const Normalization& norm
 }
 
 void check_fit(const TrainSetup& setup, int64_t train_images) {
-  ModulePtr model = make_model(setup.model, setup.input, setup.batch_norm, setup.seed);
+  ModulePtr model = make_network(setup);
   int64_t n = std::min<int64_t>({4, setup.loader.batch_size, train_images});
   size_t before = pool_stats().in_use;
   Variable logits =

@@ -7,6 +7,7 @@
 
 #include "core/safetensors.h"
 #include "data/loader.h"
+#include "layers/factor.h"
 #include "layers/models.h"
 #include "optim/lr_schedule.h"
 #include "optim/sgd.h"
@@ -21,6 +22,8 @@ struct TrainSetup {
   SGDOptions sgd;
   LrSchedule schedule;
   double label_smoothing = 0, clip_norm = 0;
+  std::vector<Factor> factors;               // layers in two factors, see layers/factor.h
+  std::shared_ptr<const StateDict> weights;  // to start from; null: drawn from the seed
   DType precision = DType::float32;  // bfloat16: activations and their gradients; see autograd/precision.h
   uint64_t seed = 0;
 };
@@ -68,6 +71,9 @@ class Trainer {
   std::unique_ptr<Loader> loader_;
   int64_t step_;
 };
+
+// The network of a setup, before any step.
+ModulePtr make_network(const TrainSetup& setup);
 
 // The tensors of a checkpoint that are the network's: all but the optimiser's and the normalization's.
 StateDict model_state(const SafeTensors& content);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,16 @@ namespace sigma::app {
 
 int run_train(const Options& options);
 int run_compare(const Options& options);
+// How much `compress` keeps: one of the first four, or a sweep over ratios.
+struct CompressOptions {
+  std::optional<double> energy, ratio, macs_ratio;
+  std::optional<int64_t> rank;
+  std::string scheme = "auto";
+  int64_t bn_images = 10000;
+  double seconds = 1;  // for measuring speed
+  bool sweep = false;
+};
+int run_compress(const Options& options, const CompressOptions& compress);
 int run_eval(const Options& options);
 int run_predict(const Options& options, const std::vector<std::string>& images);
 int run_summary(const Options& options);

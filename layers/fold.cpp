@@ -42,6 +42,14 @@ void fold(Layer& layer, const BatchNorm& norm) {
 void fold_batch_norm(Conv2d& layer, const BatchNorm& norm) { fold(layer, norm); }
 void fold_batch_norm(Linear& layer, const BatchNorm& norm) { fold(layer, norm); }
 
+namespace {
+// The layer whose output leaves `m`: itself, or the last of a Sequential, such as a layer in two factors.
+Module& last_layer(Module& m) {
+  bool nested = m.kind() == "Sequential" && !m.named_children().empty();
+  return nested ? last_layer(*m.named_children().back().second) : m;
+}
+}  // namespace
+
 int fold_batch_norms(Module& model) {
   int folded = 0;
   model.visit([&](const std::string&, Module& m) {
@@ -49,9 +57,10 @@ int fold_batch_norms(Module& model) {
     for (size_t i = 0; i + 1 < m.named_children().size(); ++i) {
       auto* norm = dynamic_cast<BatchNorm*>(m.named_children()[i + 1].second.get());
       if (!norm) continue;
-      if (auto* conv = dynamic_cast<Conv2d*>(m.named_children()[i].second.get()))
+      Module& before = last_layer(*m.named_children()[i].second);
+      if (auto* conv = dynamic_cast<Conv2d*>(&before))
         fold_batch_norm(*conv, *norm);
-      else if (auto* lin = dynamic_cast<Linear*>(m.named_children()[i].second.get()))
+      else if (auto* lin = dynamic_cast<Linear*>(&before))
         fold_batch_norm(*lin, *norm);
       else
         continue;

@@ -22,9 +22,24 @@ BatchNorm* as_norm(Module* m) {
   return as<BatchNorm1d>(m);
 }
 
+using Children = std::vector<std::pair<std::string, ModulePtr>>;
+
+// A Sequential in the chain, such as a layer in two factors, is a part of it unless it is observed.
+bool is_nested(const Module& m) { return typeid(m) == typeid(Sequential) && !m.has_forward_hooks(); }
+
+void flatten(const Children& children, size_t begin, size_t end, Children& flat) {
+  for (size_t i = begin; i < end; ++i) {
+    const Module& m = *children[i].second;
+    if (is_nested(m))
+      flatten(m.named_children(), 0, m.named_children().size(), flat);
+    else
+      flat.push_back(children[i]);
+  }
+}
+
 // Steps through the children; layers folded away are passed over, observed ones are not offered for fusion.
 struct Cursor {
-  const std::vector<std::pair<std::string, ModulePtr>>& children;
+  const Children& children;
   size_t at, end;
 
   Module* peek() {
@@ -56,6 +71,12 @@ NoFusion::~NoFusion() { fusion = previous_; }
 
 Variable run_chain(const std::vector<std::pair<std::string, ModulePtr>>& children, size_t begin, size_t end,
                    const Variable& x, const Variable& skip) {
+  for (size_t i = begin; i < end; ++i) {
+    if (!is_nested(*children[i].second)) continue;
+    Children flat;
+    flatten(children, begin, end, flat);
+    return run_chain(flat, 0, flat.size(), x, skip);
+  }
   Variable y = x;
   bool skipped = !skip.defined();
   Cursor cursor{children, begin, end};

@@ -6,6 +6,7 @@
 #include "layers/conv2d.h"
 #include "layers/cross_entropy.h"
 #include "layers/dropout.h"
+#include "layers/factor.h"
 #include "layers/flatten.h"
 #include "layers/fold.h"
 #include "layers/linear.h"
