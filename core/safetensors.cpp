@@ -29,9 +29,9 @@ const char* tag_of(DType dtype) {
     case DType::complex64:
       return "C64";
     case DType::complex128:
-      return "C128";
+      break;  // the format has none
   }
-  return "";
+  return nullptr;
 }
 
 struct Entry {
@@ -171,11 +171,12 @@ SafeTensors parse_safetensors(const Bytes& bytes, const std::string& place) {
   for (const Entry& e : entries) {
     DType dtype = DType::float32;
     bool known = false;
-    for (DType d : {DType::float32, DType::float64, DType::uint8, DType::int64, DType::bfloat16,
-                    DType::complex64, DType::complex128})
+    for (DType d :
+         {DType::float32, DType::float64, DType::uint8, DType::int64, DType::bfloat16, DType::complex64})
       if (e.dtype == tag_of(d)) dtype = d, known = true;
     if (!known)
-      refuse(fmt::format("tensor \"{}\": dtype {} is not one of F32, F64, U8, I64", e.name, e.dtype));
+      refuse(
+          fmt::format("tensor \"{}\": dtype {} is not one of F32, F64, U8, I64, BF16, C64", e.name, e.dtype));
     uint64_t count = 1, size = 0;
     Shape shape;
     for (uint64_t d : e.shape) {
@@ -214,7 +215,12 @@ SafeTensors load_safetensors(const std::string& path) {
 
 std::string serialize_safetensors(const SafeTensors& content) {
   std::vector<std::pair<std::string, Tensor>> order;
-  for (const auto& [name, t] : content.tensors) order.emplace_back(name, t.contiguous());
+  for (const auto& [name, t] : content.tensors) {
+    SIGMA_CHECK(tag_of(t.dtype()), "safetensors",
+                "tensor \"{}\": the format has no {}; save its real and imaginary parts, or use save_npy",
+                name, name_of(t.dtype()));
+    order.emplace_back(name, t.contiguous());
+  }
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) {
     return size_of(a.second.dtype()) > size_of(b.second.dtype());
   });

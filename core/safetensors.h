@@ -3,6 +3,8 @@
 // u64 little-endian N, N bytes of JSON, data. The reader is strict: the header is at most 8 MiB and 65,536
 // tensors, sizes are checked for overflow, offsets must tile the data without holes, keys must not repeat.
 // Anything else is an Error of kind checkpoint that names the file and the place.
+//
+// Element types are F32, F64, U8, I64, BF16 and C64. The format has no complex128: writing one is an error.
 #pragma once
 
 #include <map>
@@ -14,7 +16,7 @@
 namespace sigma {
 
 struct SafeTensors {
-  std::map<std::string, Tensor> tensors;  // contiguous; any dtype
+  std::map<std::string, Tensor> tensors;  // contiguous; any dtype but complex128
   std::map<std::string, std::string> metadata;
 };
 
