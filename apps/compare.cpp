@@ -157,6 +157,7 @@ int run_compare(const Options& o) {
   base.loader.augmentation = augmentation_for(o);
   base.loader.threads = 0;
   base.loader.min_last_batch = 2;  // the arms must see the same batches, with batch norm or without
+  base.init = o.init;
   base.precision = parse_precision(o.precision);
   base.label_smoothing = o.label_smoothing, base.clip_norm = o.clip_norm;
 

@@ -43,8 +43,10 @@ Start start_of(const Options& given) {
   follow("--batch-norm", o.batch_norm, m.batch_norm ? "on" : "off");
   follow("--normalize", o.normalize, m.normalization.kind);
   for (const char* flag : {"--mean", "--std", "--whiten-epsilon"})
-    if (is_given(o, flag))
+    if (is_given(o, flag) && !o.resume)
       fail(ErrorKind::usage, flag, "cannot be combined with --checkpoint: its normalization holds");
+  if (o.init != Options().init)
+    fail(ErrorKind::usage, "--init", "cannot be combined with --checkpoint: its weights hold");
   if (!is_given(o, "--data")) o.data = m.data;
   return s;
 }

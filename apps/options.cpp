@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "apps/initial_weights.h"
 #include "core/file.h"
 #include "core/parallel.h"
 #include "layers/models.h"
@@ -78,6 +79,7 @@ void add_flags(CLI::App& verb, Options& o, unsigned groups) {
     add("--label-smoothing", o.label_smoothing, "0..1");
     add("--augment", o.augment, "none|flip|crop|flip+crop");
     add("--crop-padding", o.crop_padding, "what crops show beyond the edge: reflect|zero");
+    add("--init", o.init, "initial weights: default|kaiming|orthogonal|patch-whitening");
     add("--seed", o.seed, "of initial weights, order and augmentation")
         ->check(CLI::Validator(whole_number, ""));  // CLI11 takes -1 for 2^64 - 1
     add("--max-steps", o.max_steps, "stop after N steps (default: all epochs)");
@@ -155,6 +157,7 @@ void check(const Options& o) {
   if (!(o.whiten_epsilon >= 0 && std::isfinite(o.whiten_epsilon)))
     bad("--whiten-epsilon", fmt::format("expected at least 0, got {}", o.whiten_epsilon));
   parse_precision(o.precision);
+  check_init(o.init);
   if (o.crop_padding != "reflect" && o.crop_padding != "zero")
     bad("--crop-padding", fmt::format("expected reflect or zero, got \"{}\"", o.crop_padding));
   if (o.warmup > 0 && o.schedule == "one-cycle") bad("--warmup", "one-cycle has a warm-up of its own");

@@ -29,6 +29,7 @@ struct Options {
   double momentum = 0.9, weight_decay = 5e-4, label_smoothing = 0, clip_norm = 0, whiten_epsilon = 0;
   bool nesterov = false;
   std::string schedule = "cosine", augment = "none", crop_padding = "reflect", precision = "f32";
+  std::string init = "default";
   uint64_t seed = 0;
   int threads = 0;  // 0: the processors available
   std::string out, config, checkpoint, layer, histogram_layer;

@@ -19,15 +19,18 @@ Json flags_json(const Options& o) {
   j["seed"] = o.seed;
   j["max-steps"] = o.max_steps, j["eval-every"] = o.eval_every, j["eval-images"] = o.eval_images,
   j["precision"] = o.precision;
-  // Only where it is used, so that runs of earlier versions resume.
+  j["init"] = o.init, j["whiten-epsilon"] = o.whiten_epsilon;
   if (!o.checkpoint.empty()) j["checkpoint"] = o.checkpoint;
-  if (o.whiten_epsilon > 0) j["whiten-epsilon"] = o.whiten_epsilon;
   return j;
 }
 
 std::string differing_flags(const Json& then, const Json& now) {
   std::string text;
-  auto value = [](const Json& j, const std::string& key) { return j.contains(key) ? j.at(key) : Json(); };
+  // A run of an earlier version had, of a flag that came later, what is now the default.
+  const Json defaults = flags_json(Options());
+  auto value = [&](const Json& j, const std::string& key) {
+    return j.contains(key) ? j.at(key) : defaults.contains(key) ? defaults.at(key) : Json();
+  };
   Json keys = then;
   keys.update(now);
   for (auto& [key, unused] : keys.items()) {

@@ -358,6 +358,7 @@ int run_train(const Options& given) {
   s.model = o.model;
   s.input = {data.channels(), data.height(), data.width(), data.classes()};
   s.batch_norm = parse_switch("--batch-norm", o.batch_norm);
+  s.init = o.init;
   s.loader.batch_size = std::min(o.batch_size, data.train.size());
   s.loader.min_last_batch = s.batch_norm ? 2 : 1;  // one image has no batch statistics
   if (from.network) {

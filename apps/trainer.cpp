@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "apps/initial_weights.h"
 #include "apps/signals.h"
 #include "autograd/precision.h"
 #include "core/math.h"
@@ -36,6 +37,7 @@ uint64_t available_memory() {
 Trainer::Trainer(const Dataset& dataset, TrainSetup setup, int64_t first_step)
     : dataset_(dataset), setup_(std::move(setup)), step_(first_step) {
   model_ = make_network(setup_);
+  if (!setup_.weights) initialize_weights(*model_, setup_, dataset_);
   sgd_ = std::make_unique<SGD>(model_->parameters(), setup_.sgd);
   setup_.loader.seed = setup_.seed;
   loader_ = std::make_unique<Loader>(dataset_.train, setup_.loader, first_step);
@@ -166,6 +168,7 @@ EvalResult evaluate(Module& model, const Split& split, const Normalization& norm
 
 void check_fit(const TrainSetup& setup, int64_t train_images) {
   ModulePtr model = make_network(setup);
+  check_init_fits(setup, *model);
   int64_t n = std::min<int64_t>({4, setup.loader.batch_size, train_images});
   size_t before = pool_stats().in_use;
   Variable logits =

@@ -18,6 +18,7 @@ struct TrainSetup {
   std::string model = "cnn";
   ModelInput input;
   bool batch_norm = true;
+  std::string init = "default";  // see apps/initial_weights.h
   LoaderOptions loader;
   SGDOptions sgd;
   LrSchedule schedule;
