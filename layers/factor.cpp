@@ -113,6 +113,7 @@ ModulePtr factored(const Module& layer, FactorScheme scheme, int64_t rank, const
   SIGMA_CHECK(rank >= 1 && rank <= std::min(m[0], m[1]), "factor", "expected a rank of 1 to {}, got {}",
               std::min(m[0], m[1]), rank);
   auto [first, second] = thin_layers(layer, scheme, rank);
+  first->to(w.dtype()), second->to(w.dtype());
   if (svd) {
     Tensor root = sqrt(slice(svd->s, -1, 0, rank));
     Tensor left = mul(slice(svd->u, -1, 0, rank), root);
@@ -121,13 +122,12 @@ ModulePtr factored(const Module& layer, FactorScheme scheme, int64_t rank, const
     set(*first, a, {});
     set(*second, b, bias_of(layer));
   } else {
-    for (const ModulePtr& l : {first, second}) set(*l, Tensor::zeros(weight_of(*l).shape()), {});
+    for (const ModulePtr& l : {first, second}) set(*l, Tensor::zeros(weight_of(*l).shape(), w.dtype()), {});
   }
   auto both = std::make_shared<Sequential>();
   both->append(first);
   both->append(second);
   both->train(layer.is_training());
-  both->to(w.dtype());
   return both;
 }
 
