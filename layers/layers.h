@@ -15,3 +15,4 @@
 #include "layers/pooling.h"
 #include "layers/residual.h"
 #include "layers/sequential.h"
+#include "layers/spectrum.h"
