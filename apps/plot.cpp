@@ -77,6 +77,7 @@ void draw_one(Canvas& c, const Chart& chart, double x, double y, double w, doubl
   // The legend stands below the plot, in as many rows as it needs.
   double legend_rows = 1, cursor = left;
   for (const Series& s : chart.series) {
+    if (s.label.empty()) continue;
     double need = 34 + c.text_width(s.label, size);
     if (cursor + need > right && cursor > left) legend_rows += 1, cursor = left;
     cursor += need + 12;
@@ -149,6 +150,7 @@ void draw_one(Canvas& c, const Chart& chart, double x, double y, double w, doubl
   if (!legend) return;
   double lx = left, ly = bottom + 54;
   for (const Series& s : chart.series) {
+    if (s.label.empty()) continue;
     double need = 34 + c.text_width(s.label, size);
     if (lx + need > right && lx > left) lx = left, ly += 18;
     c.polyline({{lx, ly - 4}, {lx + 24, ly - 4}}, s.color, 2.5, s.dashed);

@@ -10,7 +10,7 @@
 namespace sigma::app {
 
 struct Series {
-  std::string label;
+  std::string label;              // empty: not in the legend
   std::vector<double> x, y;       // a NaN in y ends the line
   std::vector<double> low, high;  // spread; may be empty
   Color color;

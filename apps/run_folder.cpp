@@ -20,10 +20,11 @@ namespace fs = std::filesystem;
 namespace {
 
 // config.json goes last: while it is there, the folder is known as a run.
-const char* const kFiles[] = {"env.json",    "results.csv",   "steps.csv",      "curves.png",
-                              "curves.svg",  "confusion.csv", "confusion.png",  "summary.json",
-                              "report.html", "weights",       "histograms.png", "learning_rates.png",
-                              "arms.json",   "config.json"};
+const char* const kFiles[] = {"env.json",     "results.csv",   "steps.csv",           "curves.png",
+                              "curves.svg",   "confusion.csv", "confusion.png",       "summary.json",
+                              "report.html",  "weights",       "histograms.png",      "learning_rates.png",
+                              "arms.json",    "spectrum.csv",  "singular_values.csv", "spectrum.png",
+                              "spectrum.svg", "config.json"};
 
 bool is_run(const fs::path& path) {
   std::error_code ignored;

@@ -17,6 +17,7 @@ struct Invocation {
   std::string data_action, data_name, mirror, bench_what;
   double seconds = 4, timeout = 15;
   CompressOptions compress;
+  SpectrumFlags spectrum;
 };
 
 struct Parser {
@@ -107,6 +108,22 @@ struct Parser {
       b->add_option("--seconds", call.seconds, "how long to measure");
       b->callback([this, what] { call.bench_what = what; });
     }
+    CLI::App* spectrum =
+        add("spectrum", "singular values of a checkpoint's layers, in tables and a picture", kThreads);
+    spectrum
+        ->add_option("--checkpoint", call.spectrum.checkpoints,
+                     "a .safetensors checkpoint; several stand side by side")
+        ->required();
+    spectrum->add_flag("--activations", call.spectrum.activations,
+                       "effective rank and condition of each layer's outputs on test images too");
+    spectrum->add_option("--data", o.data, "the data set of --activations (default: the checkpoint's)");
+    spectrum->add_option("--data-dir", o.data_dir, "folder of the data sets");
+    spectrum->add_option("--limit-test", o.limit_test,
+                         "use only the first N test images (default: 512, or 8 a unit of the widest Linear)");
+    spectrum->add_option("--out", o.out, "run folder (default: runs/spectrum[-N])");
+    spectrum->add_flag("--overwrite", o.overwrite, "replace a run that is in --out");
+    spectrum->add_flag("--csv", call.spectrum.csv, "print spectrum.csv instead of the table");
+    spectrum->add_flag("--quiet", o.quiet, "no table");
     CLI::App* env = add("env", "version, CPU, SIMD target, BLAS, threads", kThreads);
     env->add_flag("--quiet", o.quiet, "no text");
   }
@@ -118,7 +135,8 @@ struct Parser {
       o.model = "lenet5", o.batch_norm = "on,off", o.normalize = "none,unit,standard", o.batch_size = 64;
       o.lr = "0.1", o.momentum = 0, o.weight_decay = 0, o.schedule = "constant";
     }
-    if (name == "eval" || name == "compress" || name == "summary" || name == "data") o.data.clear();
+    for (const char* verb : {"eval", "compress", "spectrum", "summary", "data"})
+      if (name == verb) o.data.clear();
   }
 
   std::vector<std::string> known_flags() {
@@ -222,6 +240,7 @@ int dispatch(const Parser& p) {
   if (verb == "gradcheck") return run_gradcheck(c.options);
   if (verb == "data") return run_data(c.options, c.data_action, c.data_name, c.mirror, c.timeout);
   if (verb == "bench") return run_bench(c.options, c.bench_what, c.seconds);
+  if (verb == "spectrum") return run_spectrum(c.options, c.spectrum);
   return run_env(c.options);
 }
 

@@ -33,6 +33,11 @@ int run_gradcheck(const Options& options);
 int run_data(const Options& options, const std::string& action, const std::string& name,
              const std::string& mirror, double timeout);
 int run_bench(const Options& options, const std::string& what, double seconds);
+struct SpectrumFlags {
+  std::vector<std::string> checkpoints;
+  bool activations = false, csv = false;
+};
+int run_spectrum(const Options& options, const SpectrumFlags& flags);
 int run_env(const Options& options);
 
 // Shared by train and compare.

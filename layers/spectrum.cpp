@@ -46,6 +46,13 @@ std::vector<double> checked_values(const char* tag, const Tensor& values) {
   return s;
 }
 
+// Sets to 0 the values of one m x n matrix, descending, that are rounding alone: matrix_rank's rule.
+void drop_rounding(double* s, int64_t count, int64_t m, int64_t n) {
+  const double zero = s[0] * static_cast<double>(std::max(m, n)) * std::numeric_limits<double>::epsilon();
+  for (int64_t i = 0; i < count; ++i)
+    if (s[i] <= zero) s[i] = 0;
+}
+
 // One group's values by output frequency, appended to `all`.
 void append_spectrum(const Tensor& weight, int64_t h, int64_t w, Pair stride, Pair dilation,
                      std::vector<double>& all) {
@@ -92,10 +99,12 @@ void append_spectrum(const Tensor& weight, int64_t h, int64_t w, Pair stride, Pa
     // a few hundred blocks that is minutes.
     Tensor s = svdvals(matmul(roots, kernel).reshape({count, aliases * in, out}), SvdDriver::gesdd);
     const int64_t values = s.dim(1);
-    const double* from = s.data<double>();
-    for (int64_t k = 0; k < count; ++k)
+    double* from = s.mutable_data<double>();
+    for (int64_t k = 0; k < count; ++k) {
+      drop_rounding(from + k * values, values, aliases * in, out);
       for (int64_t t = 0; t < frequencies[static_cast<size_t>(begin + k)].times; ++t)
         all.insert(all.end(), from + k * values, from + (k + 1) * values);
+    }
   }
 }
 
@@ -199,7 +208,9 @@ Tensor weight_singular_values(const Tensor& weight) {
   check_floating("weight_singular_values", weight);
   SIGMA_CHECK(weight.rank() >= 2 && weight.numel() > 0, "weight_singular_values",
               "expected weights of at least 2 dimensions and 1 element, got {}", weight.shape().str());
-  return svdvals(weight.to(DType::float64).reshape({weight.dim(0), -1}));
+  Tensor w = weight.to(DType::float64).reshape({weight.dim(0), -1}), s = svdvals(w);
+  drop_rounding(s.mutable_data<double>(), s.numel(), w.dim(0), w.dim(1));
+  return s;
 }
 
 double effective_rank(const Tensor& values) {
@@ -235,8 +246,8 @@ Tensor covariance_spectrum(const Tensor& samples) {
   // worth Jacobi's accuracy.
   Tensor s = slice(svdvals(x, SvdDriver::gesdd), 0, 0, k);
   double* v = s.mutable_data<double>();
-  const double zero = v[0] * static_cast<double>(std::max(n, c)) * std::numeric_limits<double>::epsilon();
-  for (int64_t i = 0; i < k; ++i) v[i] = v[i] > zero ? v[i] * v[i] / static_cast<double>(n - 1) : 0;
+  drop_rounding(v, k, n, c);
+  for (int64_t i = 0; i < k; ++i) v[i] *= v[i] / static_cast<double>(n - 1);
   return s;
 }
 

@@ -3,6 +3,10 @@
 // A convolution has two spectra. The weight matrix (C_out x C_in KH KW) is what is trained and what a low
 // rank compresses. The operator maps whole images, (C_in h w) numbers to (C_out h w / s^2), and its largest
 // singular value is the layer's Lipschitz constant: neither spectrum determines the other.
+//
+// A singular value that is rounding alone, at most max(m, n) epsilon of the largest of its m x n matrix
+// (matrix_rank's rule), is returned as 0, so that a singular layer has an infinite condition number and not
+// one of some 1e16.
 #pragma once
 
 #include <functional>
@@ -34,15 +38,12 @@ Tensor weight_singular_values(const Tensor& weight);
 // effective rank", EUSIPCO 2007. Zeros do not count, and a matrix of zeros has effective rank 0. Values are
 // real, not negative, in any order and shape.
 double effective_rank(const Tensor& values);
-// Largest over smallest; infinite when the smallest is 0, 0 for no values. LAPACK's singular values carry an
-// error of 1e-16 of the largest, so that a singular matrix may show 1e16 or more instead of infinity.
+// Largest over smallest; infinite when the smallest is 0, 0 for no values.
 double condition_number(const Tensor& values);
 
 // Eigenvalues of the covariance of samples (N, C), float32 or float64: min(N - 1, C) values, float64,
 // descending. They are s^2 / (N - 1) for the singular values s of the centred samples; the product X^T X
-// would lose all those below 1e-16 of the largest, where s^2 reaches 1e-30. An s that is rounding alone, up
-// to max(N, C) epsilon of the largest (matrix_rank's rule), counts as 0: a constant feature makes the
-// condition infinite.
+// would lose all those below 1e-16 of the largest, where s^2 reaches 1e-30.
 Tensor covariance_spectrum(const Tensor& samples);
 
 struct LayerSpectrum {

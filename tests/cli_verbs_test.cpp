@@ -299,7 +299,7 @@ TEST_CASE("usage errors name the flag and its nearest known one", "[cli]") {
   }
   CHECK(fs::is_empty(folder.path()));
   for (const char* verb :
-       {"train", "compare", "eval", "predict", "summary", "gradcheck", "data", "bench", "env"}) {
+       {"train", "compare", "eval", "predict", "summary", "gradcheck", "data", "bench", "spectrum", "env"}) {
     RunResult r = run_sigma({verb, "--help"});
     CHECK(r.exit_code == 0);
     CHECK(contains(r.out, "--help"));
