@@ -134,12 +134,16 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
   return m;
 }
 
+void check_images(const Dataset& data, const ModelInput& input) {
+  if (data.channels() != input.channels || data.height() != input.height || data.width() != input.width)
+    fail(ErrorKind::usage, "--data", "{} has images of {}x{}x{}, the checkpoint expects {}", data.name,
+         data.channels(), data.height(), data.width(), input.str());
+}
+
 Dataset dataset_for(const SavedModel& m, const Options& o, int64_t limit_train) {
   std::string name = o.data.empty() ? m.data : o.data;
   Dataset data = load_dataset(name, {o.data_dir, limit_train, o.limit_test});
-  if (data.channels() != m.input.channels || data.height() != m.input.height || data.width() != m.input.width)
-    fail(ErrorKind::usage, "--data", "{} has images of {}x{}x{}, the checkpoint expects {}", name,
-         data.channels(), data.height(), data.width(), m.input.str());
+  check_images(data, m.input);
   if (data.classes() != m.input.classes)
     fail(ErrorKind::usage, "--data", "{} has {} classes, the checkpoint expects {}", name, data.classes(),
          m.input.classes);

@@ -135,8 +135,8 @@ struct Parser {
       o.model = "lenet5", o.batch_norm = "on,off", o.normalize = "none,unit,standard", o.batch_size = 64;
       o.lr = "0.1", o.momentum = 0, o.weight_decay = 0, o.schedule = "constant";
     }
-    for (const char* verb : {"eval", "compress", "spectrum", "summary", "data"})
-      if (name == verb) o.data.clear();
+    for (const char* fresh : {"eval", "compress", "spectrum", "summary", "data"})
+      if (name == fresh) o.data.clear();
   }
 
   std::vector<std::string> known_flags() {

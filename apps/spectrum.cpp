@@ -42,7 +42,6 @@ bool changed(Module& trained, Module& folded) {
 }
 
 Dataset images_for(const Options& o, const Network& n) {
-  const ModelInput& input = n.trained.input;
   // An estimated covariance of C features wants several times C samples; a Linear has one an image.
   int64_t images = 512;
   n.trained.model->visit([&](const std::string&, Module& m) {
@@ -50,9 +49,7 @@ Dataset images_for(const Options& o, const Network& n) {
   });
   std::string name = o.data.empty() ? n.trained.data : o.data;
   Dataset data = load_dataset(name, {o.data_dir, 1, o.limit_test > 0 ? o.limit_test : images});
-  if (data.channels() != input.channels || data.height() != input.height || data.width() != input.width)
-    fail(ErrorKind::usage, "--data", "{} has images of {}x{}x{}, the checkpoint expects {}", name,
-         data.channels(), data.height(), data.width(), input.str());
+  check_images(data, n.trained.input);
   if (data.test.size() < 2)
     fail(ErrorKind::data, name, "expected at least 2 test images, got {}", data.test.size());
   return data;

@@ -44,7 +44,8 @@ BadInput with_file(BadInput c, const std::string& path, const std::string& conte
   return c;
 }
 
-const std::string kVerbs = "train, compare, eval, predict, summary, gradcheck, data, bench, spectrum, env";
+const std::string kVerbs =
+    "train, compare, eval, compress, predict, summary, gradcheck, data, bench, spectrum, env";
 
 }  // namespace
 
