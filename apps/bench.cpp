@@ -1,4 +1,4 @@
-// `sigma bench train|infer|kernels`: speed, measured after the result has been checked.
+// `sigma bench train|infer|kernels|svd`: speed, measured after the result has been checked.
 #include <sys/resource.h>
 
 #include <cmath>
@@ -128,6 +128,7 @@ int run_bench(const Options& o, const std::string& what, double seconds) {
   warn();
   if (!kernels::blas_self_test())
     fail(ErrorKind::internal, "OpenBLAS", "matrix products are wrong on this machine");
+  if (what == "svd") return bench_svd(o, seconds);
   return what == "kernels" ? bench_kernels(o, seconds) : bench_model(o, what == "train", seconds);
 }
 

@@ -1,4 +1,4 @@
-// What the two halves of `sigma bench` share.
+// What the parts of `sigma bench` share.
 #pragma once
 
 #include <algorithm>
@@ -26,5 +26,6 @@ double median_time(double seconds, Fn fn) {
 }
 
 int bench_kernels(const Options& o, double seconds);
+int bench_svd(const Options& o, double seconds);
 
 }  // namespace sigma::app

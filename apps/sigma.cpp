@@ -98,13 +98,16 @@ struct Parser {
       }
       a->callback([this, action] { call.data_action = action; });
     }
-    CLI::App* bench = app.add_subcommand("bench", "speed: train, infer, kernels");
+    CLI::App* bench = app.add_subcommand("bench", "speed: train, infer, kernels, svd");
     bench->require_subcommand(1);
-    for (const char* what : {"train", "infer", "kernels"}) {
+    for (const char* what : {"train", "infer", "kernels", "svd"}) {
+      const bool model = std::string(what) == "train" || std::string(what) == "infer";
       CLI::App* b = bench->add_subcommand(what);
-      add_flags(*b, o, kThreads | (std::string(what) == "kernels" ? 0u : static_cast<unsigned>(kModel)));
-      b->add_option("--batch-size", o.batch_size, "images a step");
-      b->add_option("--precision", o.precision, "f32|bf16: what is kept between the layers");
+      add_flags(*b, o, kThreads | (model ? static_cast<unsigned>(kModel) : 0u));
+      if (std::string(what) != "svd") {
+        b->add_option("--batch-size", o.batch_size, "images a step");
+        b->add_option("--precision", o.precision, "f32|bf16: what is kept between the layers");
+      }
       b->add_option("--seconds", call.seconds, "how long to measure");
       b->callback([this, what] { call.bench_what = what; });
     }

@@ -61,7 +61,7 @@ TEST_CASE("a wrong verb or flag is refused with a suggestion", "[bad_input]") {
               "data: unknown verb \"fetsh\", expected one of list, fetch, verify, preview; did you mean "
               "fetch\\?"),
       command({"bench", "trian"},
-              "bench: unknown verb \"trian\", expected one of train, infer, kernels; did you mean train\\?"),
+              "bench: unknown verb \"trian\", expected one of train, infer, kernels, svd; did you mean train\\?"),
       train("an unknown flag", {"--bacth-size", "3"},
             "train: unknown flag --bacth-size; did you mean --batch-size\\?"),
       train("an unknown flag with =", {"--momentun=0.9"},

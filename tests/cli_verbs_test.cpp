@@ -228,6 +228,15 @@ TEST_CASE("bench prints one object with the documented keys", "[cli]") {
         CHECK(k.at(key).get<double>() > 0);
     }
   }
+  RunResult svd = run_sigma({"bench", "svd", "--seconds", "0.1", "--threads", "1", "--json"});
+  INFO(svd.err);
+  REQUIRE(svd.exit_code == 0);
+  Json sizes = last_line_json(svd.out)["svd"];
+  REQUIRE(sizes.size() == 3);
+  for (const Json& row : sizes) {
+    CHECK(row["ms"].get<double>() > 0);
+    CHECK(row["residual"].get<double>() < 35);
+  }
   CHECK(run_sigma({"bench", "train", "--seconds", "-1"}).exit_code == 2);
   CHECK(run_sigma({"bench", "train", "--precision", "f64"}).exit_code == 2);
   CHECK(run_sigma({"bench", "fly"}).exit_code == 2);
@@ -298,8 +307,8 @@ TEST_CASE("usage errors name the flag and its nearest known one", "[cli]") {
     CHECK(r.out.empty());
   }
   CHECK(fs::is_empty(folder.path()));
-  for (const char* verb :
-       {"train", "compare", "eval", "predict", "summary", "gradcheck", "data", "bench", "spectrum", "env"}) {
+  for (const char* verb : {"train", "compare", "eval", "compress", "predict", "summary", "gradcheck", "data",
+                           "bench", "spectrum", "env"}) {
     RunResult r = run_sigma({verb, "--help"});
     CHECK(r.exit_code == 0);
     CHECK(contains(r.out, "--help"));
