@@ -71,6 +71,34 @@ bool is_graded(const T* a, int64_t m, int64_t n) {
   return high > kRatio * low;
 }
 
+// Singular vectors are determined up to a sign, or a phase when complex: here the first entry of a column of
+// U that is within 1% of its largest is made real and positive, so that drivers, threads and releases of
+// LAPACK agree. (The largest itself would be chosen by rounding where two are equal.)
+template <class T>
+void fix_phases(const kernels::SvdSize& size, T* u, T* vh) {
+  using R = Real<T>;
+  const int64_t k = size.k(), cu = size.columns_u();
+  std::vector<R> largest(static_cast<size_t>(k), 0);
+  for (int64_t i = 0; i < size.m; ++i)
+    for (int64_t j = 0; j < k; ++j)
+      largest[static_cast<size_t>(j)] = std::max(largest[static_cast<size_t>(j)], std::norm(u[i * cu + j]));
+  std::vector<T> phase(static_cast<size_t>(k), T(0));
+  for (int64_t i = 0; i < size.m; ++i)
+    for (int64_t j = 0; j < k; ++j) {
+      T& p = phase[static_cast<size_t>(j)];
+      const T z = u[i * cu + j];
+      if (p == T(0) && std::norm(z) >= R(0.98) * largest[static_cast<size_t>(j)]) p = z / std::abs(z);
+    }
+  for (int64_t j = 0; j < k; ++j) {
+    const T p = phase[static_cast<size_t>(j)];
+    if (p == T(1)) continue;
+    T inverse = p;
+    if constexpr (!std::is_floating_point_v<T>) inverse = std::conj(p);
+    for (int64_t i = 0; i < size.m; ++i) u[i * cu + j] *= inverse;
+    for (int64_t i = 0; i < size.n; ++i) vh[j * size.n + i] *= p;
+  }
+}
+
 // U and Vh are undefined for values only.
 template <class T>
 void decompose(const char* tag, const Batch& b, const SvdOptions& o, const T* a, T* u, Real<T>* s, T* vh) {
@@ -93,6 +121,7 @@ void decompose(const char* tag, const Batch& b, const SvdOptions& o, const T* a,
           o.driver == SvdDriver::jacobi || (o.driver == SvdDriver::automatic && is_graded(matrix, b.m, b.n));
       info[static_cast<size_t>(i)] =
           (jacobi ? kernels::svd_jacobi<T> : kernels::svd_lapack<T>)(size, matrix, ui, s + i * k, vi);
+      if (u && info[static_cast<size_t>(i)] == 0) fix_phases(size, ui, vi);
     }
   });
   for (int64_t i = 0; i < b.count; ++i)

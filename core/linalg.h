@@ -32,6 +32,8 @@ struct SvdOptions {
 struct Svd {
   Tensor u, s, vh;  // s (..., k) real, not negative, descending; u and vh of A's dtype
 };
+// Of each of the k singular vectors the phase is chosen: the first entry of U's column within 1% of the
+// largest is real and positive.
 
 Svd svd(const Tensor& a, SvdOptions options = {});
 Tensor svdvals(const Tensor& a, SvdDriver driver = SvdDriver::automatic);

@@ -286,7 +286,8 @@ Tensor transpose(const Tensor& a, int d0, int d1) {
 }
 
 double max_abs_difference(const Tensor& a, const Tensor& b) {
-  Tensor d = abs(sub(a.to(DType::float64), b.to(DType::float64)));
+  const DType wide = is_complex(a.dtype()) || is_complex(b.dtype()) ? DType::complex128 : DType::float64;
+  Tensor d = abs(sub(a.to(wide), b.to(wide)));
   double worst = 0;
   for (int64_t i = 0; i < d.numel(); ++i) {
     double v = d.data<double>()[i];
@@ -297,6 +298,7 @@ double max_abs_difference(const Tensor& a, const Tensor& b) {
 }
 
 double norm2(const Tensor& a) {
+  if (is_complex(a.dtype())) return norm2(complex_abs(a));
   return dispatch_floating(a.dtype(), "norm2", [&](auto zero) {
     return std::sqrt(kernels::sum_of_squares(a.data<decltype(zero)>(), a.numel()));
   });

@@ -251,3 +251,13 @@ TEST_CASE("what complex tensors do not do is a clear error", "[complex]") {
   mul(z, z).backward(Tensor::ones({1}, DType::complex128));
   CHECK(z.grad().defined());
 }
+
+TEST_CASE("norms of complex tensors are those of their absolute values", "[tensor]") {
+  for (DType dtype : {DType::complex64, DType::complex128}) {
+    Tensor a =
+        complex(Tensor::from<double>({3, 0, -5}, {3}), Tensor::from<double>({4, 2, 12}, {3})).to(dtype);
+    CHECK(norm2(a) == Approx(std::sqrt(25.0 + 4 + 169)));
+    CHECK(max_abs_difference(a, Tensor::zeros({3}, dtype)) == Approx(13));
+    CHECK(max_abs_difference(a, Tensor::from<double>({3, 0, -5}, {3})) == Approx(12));
+  }
+}
