@@ -8,7 +8,7 @@
 
 namespace sigma::kernels {
 
-// Winograd's transforms round more than the direct sum; float64, which is for reference, is summed directly.
+// float64 is there for reference and is summed directly.
 template <class X>
 constexpr bool kMayTransform = std::is_same_v<Compute<X>, float>;
 
