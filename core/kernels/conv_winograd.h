@@ -16,7 +16,7 @@
 // weight gradient over T tiles is within
 //   (T + 8) u * 4 * sum over tiles of (sum |dy| over the 2x2 pixels) (sum |x| over the 4x4 pixels).
 // Measured on normal data (see the tests), errors reach 0.04 of these bounds, and their root mean square is
-// 0.6 to 0.9 of that of plain float32 loops, whose sums are nine times as long; up to 1.9 where most taps
+// 0.6 to 0.95 of that of plain float32 loops, whose sums are nine times as long; up to 1.9 where most taps
 // fall on padding, and 0.7 to 1.7 for the weight gradient. An infinite x can give NaN where the direct
 // sum gives infinity.
 #pragma once
