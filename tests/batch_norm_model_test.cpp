@@ -11,12 +11,6 @@ using Catch::Contains;
 
 namespace {
 
-StateDict copy_of(const Module& m) {
-  StateDict state = m.state_dict();
-  for (auto& [name, t] : state.items) t = t.clone();
-  return state;
-}
-
 // Folds `norm` into `layer` and compares with the two in turn. The tolerance is relative to the largest
 // output, at least 1.
 template <class Layer>

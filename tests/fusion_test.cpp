@@ -14,12 +14,6 @@ using Catch::Contains;
 
 namespace {
 
-StateDict copy_of(const Module& m) {
-  StateDict state = m.state_dict();
-  for (auto& [name, t] : state.items) t = t.clone();
-  return state;
-}
-
 // Initial values, with norms that are not the identity, so that a weight or bias left out shows.
 ModulePtr prepared(ModulePtr net) {
   initialize(*net, 7);

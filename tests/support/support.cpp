@@ -131,6 +131,12 @@ Tensor random_integers(const Shape& shape, int low, int high, uint64_t seed, DTy
   return t.to(dtype);
 }
 
+StateDict copy_of(const Module& m) {
+  StateDict state = m.state_dict();
+  for (auto& [name, t] : state.items) t = t.clone();
+  return state;
+}
+
 std::string error_of(const std::function<void()>& fn) {
   try {
     fn();
@@ -177,8 +183,7 @@ void check_module(const std::function<ModulePtr()>& make, const Shape& shape, bo
     initialize(*b, 2);
     a->train(true);
     (*a)(Variable(x));  // moves the buffers of batch norm
-    StateDict state = a->state_dict();
-    for (auto& [name, t] : state.items) t = t.clone();
+    StateDict state = copy_of(*a);
     b->load_state_dict(state);
     a->eval();
     b->eval();

@@ -47,6 +47,9 @@ Tensor randn(const Shape& shape, uint64_t seed, DType dtype = DType::float64);
 // Integers in low..high, for tests with tolerance zero.
 Tensor random_integers(const Shape& shape, int low, int high, uint64_t seed, DType dtype = DType::float32);
 
+// The module's state in storage of its own, which training leaves alone.
+StateDict copy_of(const Module& m);
+
 // The message of the sigma::Error that `fn` throws; fails the test when it throws none.
 std::string error_of(const std::function<void()>& fn);
 
