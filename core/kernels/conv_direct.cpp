@@ -5,6 +5,7 @@
 
 #include "core/kernels/norm.h"
 #include "core/kernels/panel.h"
+#include "core/kernels/simd_table.h"
 #include "core/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -229,9 +230,9 @@ template <class X>
 DirectTable<X> table() {
   return {kLanes<Compute<X>>, forward<X>, gradient<X>};
 }
-DirectTable<float> direct_f32() { return table<float>(); }
-DirectTable<double> direct_f64() { return table<double>(); }
-DirectTable<bfloat16> direct_bf16() { return table<bfloat16>(); }
+SimdTables<DirectTable, float, double, bfloat16> direct_tables() {
+  return {table<float>(), table<double>(), table<bfloat16>()};
+}
 
 }  // namespace
 }  // namespace sigma::kernels::HWY_NAMESPACE
@@ -241,17 +242,10 @@ HWY_AFTER_NAMESPACE();
 namespace sigma::kernels {
 namespace {
 
-HWY_EXPORT(direct_f32);
-HWY_EXPORT(direct_f64);
-HWY_EXPORT(direct_bf16);
+HWY_EXPORT(direct_tables);
 template <class X>
 DirectTable<X> table() {
-  if constexpr (sizeof(X) == 2)
-    return HWY_DYNAMIC_DISPATCH(direct_bf16)();
-  else if constexpr (sizeof(X) == 4)
-    return HWY_DYNAMIC_DISPATCH(direct_f32)();
-  else
-    return HWY_DYNAMIC_DISPATCH(direct_f64)();
+  return HWY_DYNAMIC_DISPATCH(direct_tables)();
 }
 
 constexpr int64_t kWeightGroups = 16;  // partial sums of the weight gradient

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/kernels/norm.h"
+#include "core/kernels/simd_table.h"
 #include "core/kernels/winograd_plan.h"
 #include "core/parallel.h"
 
@@ -197,9 +198,9 @@ void filter_gradient(float* u, int64_t groups, int64_t c_in, int64_t begin, int6
     }
 }
 
-WinogradTable<float> winograd_f32() { return {filters, forward<float>, gradient<float>, filter_gradient}; }
-WinogradTable<bfloat16> winograd_bf16() {
-  return {filters, forward<bfloat16>, gradient<bfloat16>, filter_gradient};
+SimdTables<WinogradTable, float, bfloat16> winograd_tables() {
+  return {{filters, forward<float>, gradient<float>, filter_gradient},
+          {filters, forward<bfloat16>, gradient<bfloat16>, filter_gradient}};
 }
 
 }  // namespace
@@ -210,14 +211,10 @@ HWY_AFTER_NAMESPACE();
 namespace sigma::kernels {
 namespace {
 
-HWY_EXPORT(winograd_f32);
-HWY_EXPORT(winograd_bf16);
+HWY_EXPORT(winograd_tables);
 template <class X>
 WinogradTable<X> table() {
-  if constexpr (sizeof(X) == 4)
-    return HWY_DYNAMIC_DISPATCH(winograd_f32)();
-  else
-    return HWY_DYNAMIC_DISPATCH(winograd_bf16)();
+  return HWY_DYNAMIC_DISPATCH(winograd_tables)();
 }
 
 struct FilterScratch {};

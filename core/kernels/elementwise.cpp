@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/kernels/scratch.h"
+#include "core/kernels/simd_table.h"
 #include "core/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -180,11 +181,12 @@ ElementwiseTable<X> table() {
   return {forward<X>,       backward<X>,    add_range<X>,      scale_range<X>,
           convert_range<X>, round_range<X>, add_rows_range<X>, column_sums_range<X>};
 }
-ElementwiseTable<float> elementwise_f32() { return table<float>(); }
-ElementwiseTable<double> elementwise_f64() { return table<double>(); }
-ElementwiseTable<bfloat16> elementwise_bf16() { return table<bfloat16>(); }
-MasterTable<float> master_f32() { return {sgd<float>, sum_of_squares_range<float>}; }
-MasterTable<double> master_f64() { return {sgd<double>, sum_of_squares_range<double>}; }
+SimdTables<ElementwiseTable, float, double, bfloat16> elementwise_tables() {
+  return {table<float>(), table<double>(), table<bfloat16>()};
+}
+SimdTables<MasterTable, float, double> master_tables() {
+  return {{sgd<float>, sum_of_squares_range<float>}, {sgd<double>, sum_of_squares_range<double>}};
+}
 
 }  // namespace
 }  // namespace sigma::kernels::HWY_NAMESPACE
@@ -194,26 +196,15 @@ HWY_AFTER_NAMESPACE();
 namespace sigma::kernels {
 namespace {
 
-HWY_EXPORT(elementwise_f32);
-HWY_EXPORT(elementwise_f64);
-HWY_EXPORT(elementwise_bf16);
-HWY_EXPORT(master_f32);
-HWY_EXPORT(master_f64);
+HWY_EXPORT(elementwise_tables);
+HWY_EXPORT(master_tables);
 template <class X>
 ElementwiseTable<X> table() {
-  if constexpr (sizeof(X) == 2)
-    return HWY_DYNAMIC_DISPATCH(elementwise_bf16)();
-  else if constexpr (sizeof(X) == 4)
-    return HWY_DYNAMIC_DISPATCH(elementwise_f32)();
-  else
-    return HWY_DYNAMIC_DISPATCH(elementwise_f64)();
+  return HWY_DYNAMIC_DISPATCH(elementwise_tables)();
 }
 template <class T>
 MasterTable<T> master() {
-  if constexpr (sizeof(T) == 4)
-    return HWY_DYNAMIC_DISPATCH(master_f32)();
-  else
-    return HWY_DYNAMIC_DISPATCH(master_f64)();
+  return HWY_DYNAMIC_DISPATCH(master_tables)();
 }
 
 constexpr int64_t kGrain = 32768;  // elements of a task

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/kernels/simd_table.h"
 #include "core/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -39,9 +40,9 @@ template <class X>
 NormTable<X> table() {
   return {statistics<X>, fold_moments<X>, apply<X>, backward_reduce<X>, backward_apply<X>};
 }
-NormTable<float> norm_f32() { return table<float>(); }
-NormTable<double> norm_f64() { return table<double>(); }
-NormTable<bfloat16> norm_bf16() { return table<bfloat16>(); }
+SimdTables<NormTable, float, double, bfloat16> norm_tables() {
+  return {table<float>(), table<double>(), table<bfloat16>()};
+}
 
 }  // namespace
 }  // namespace sigma::kernels::HWY_NAMESPACE
@@ -51,17 +52,10 @@ HWY_AFTER_NAMESPACE();
 namespace sigma::kernels {
 namespace {
 
-HWY_EXPORT(norm_f32);
-HWY_EXPORT(norm_f64);
-HWY_EXPORT(norm_bf16);
+HWY_EXPORT(norm_tables);
 template <class X>
 NormTable<X> table() {
-  if constexpr (sizeof(X) == 2)
-    return HWY_DYNAMIC_DISPATCH(norm_bf16)();
-  else if constexpr (sizeof(X) == 4)
-    return HWY_DYNAMIC_DISPATCH(norm_f32)();
-  else
-    return HWY_DYNAMIC_DISPATCH(norm_f64)();
+  return HWY_DYNAMIC_DISPATCH(norm_tables)();
 }
 
 constexpr int64_t kTaskElements = 16384;  // 64 KiB of float: a task's share stays in L2

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "core/kernels/scratch.h"
+#include "core/kernels/simd_table.h"
 #include "core/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -200,9 +201,9 @@ template <class T>
 PoolTable<T> table() {
   return {max_forward<T>, max_backward<T>, mean_forward<T>, mean_backward<T>};
 }
-PoolTable<float> pool_f32() { return table<float>(); }
-PoolTable<double> pool_f64() { return table<double>(); }
-PoolTable<bfloat16> pool_bf16() { return table<bfloat16>(); }
+SimdTables<PoolTable, float, double, bfloat16> pool_tables() {
+  return {table<float>(), table<double>(), table<bfloat16>()};
+}
 
 }  // namespace
 }  // namespace sigma::kernels::HWY_NAMESPACE
@@ -212,17 +213,10 @@ HWY_AFTER_NAMESPACE();
 namespace sigma::kernels {
 namespace {
 
-HWY_EXPORT(pool_f32);
-HWY_EXPORT(pool_f64);
-HWY_EXPORT(pool_bf16);
+HWY_EXPORT(pool_tables);
 template <class T>
 PoolTable<T> table() {
-  if constexpr (sizeof(T) == 2)
-    return HWY_DYNAMIC_DISPATCH(pool_bf16)();
-  else if constexpr (sizeof(T) == 4)
-    return HWY_DYNAMIC_DISPATCH(pool_f32)();
-  else
-    return HWY_DYNAMIC_DISPATCH(pool_f64)();
+  return HWY_DYNAMIC_DISPATCH(pool_tables)();
 }
 
 // Calls fn(image, offset of its input, offset of its output) on the pool.
