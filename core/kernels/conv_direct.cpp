@@ -107,18 +107,11 @@ HWY_INLINE void finish_pixel(const T* from, const T* shift, bool relu, int64_t c
     store(v, d, to + c);
   }
   if (c == count) return;
-  if constexpr (std::is_same_v<X, T>) {
-    const auto some = hn::FirstN(d, static_cast<size_t>(count - c));
-    auto v = hn::LoadU(d, from + c);
-    if (shift) v = v + hn::MaskedLoad(some, d, shift + c);
-    if (relu) v = hn::IfThenZeroElse(v < hn::Zero(d), v);
-    hn::BlendedStore(v, some, d, to + c);
-  } else {
-    for (; c < count; ++c) {
-      T v = shift ? from[c] + shift[c] : from[c];
-      to[c] = X(relu && v < T(0) ? T(0) : v);
-    }
-  }
+  const auto some = hn::FirstN(d, static_cast<size_t>(count - c));
+  auto v = hn::LoadU(d, from + c);  // sums fill whole vectors
+  if (shift) v = v + load_some(d, shift + c, some, count - c);
+  if (relu) v = hn::IfThenZeroElse(v < hn::Zero(d), v);
+  store_some(v, d, to + c, some, count - c);
 }
 
 struct DirectScratch {};
