@@ -29,6 +29,7 @@ struct DirectTable {
   // Adds to sum [groups][depth rounded to 8][group_out rounded to lanes] the products of one image's inputs
   // and dy.
   void (*gradient)(const Gather& g, const X* image, const X* dy, T* sum);
+  void (*merge_parts)(T* parts, int64_t count, int64_t size, int64_t begin, int64_t end);
 };
 
 // Rows of source that outputs t0..t1-1 touch, zero padding included.
@@ -221,7 +222,7 @@ void gradient(const Gather& g, const X* image, const X* dy, Compute<X>* sum) {
 
 template <class X>
 DirectTable<X> table() {
-  return {kLanes<Compute<X>>, forward<X>, gradient<X>};
+  return {kLanes<Compute<X>>, forward<X>, gradient<X>, merge_parts<Compute<X>>};
 }
 SimdTables<DirectTable, float, double, bfloat16> direct_tables() {
   return {table<float>(), table<double>(), table<bfloat16>()};
@@ -325,18 +326,18 @@ void direct_backward_weight(const ConvSize& s, const X* dy, const X* x, Compute<
   using T = Compute<X>;
   const Gather g = forward_gather(s);
   const int64_t parts = std::min(kWeightGroups, s.n), k_size = g.depth();
-  const int64_t width = round_up(g.group_out, table<X>().lanes),
-                size = g.groups * round_up(k_size, 8) * width;
+  const DirectTable<X> kernels = table<X>();
+  const int64_t width = round_up(g.group_out, kernels.lanes), size = g.groups * round_up(k_size, 8) * width;
   T* sums = scratch<PartScratch, T>(std::max<int64_t>(1, parts) * size);
-  auto kernel = table<X>().gradient;
   parallel_for(std::max<int64_t>(1, parts), [&](int64_t part) {
     T* sum = sums + part * size;
     std::fill_n(sum, size, T(0));
     if (g.rows == 0 || parts == 0) return;
     for (int64_t image = part * s.n / parts; image < (part + 1) * s.n / parts; ++image)
-      kernel(g, x + image * s.pixels_in() * s.c_in, dy + image * s.pixels_out() * s.c_out, sum);
+      kernels.gradient(g, x + image * s.pixels_in() * s.c_in, dy + image * s.pixels_out() * s.c_out, sum);
   });
-  merge_tree(sums, parts, size);
+  parallel_ranges(size, 8192,
+                  [&](int64_t begin, int64_t end) { kernels.merge_parts(sums, parts, size, begin, end); });
   for (int64_t o = 0; o < s.c_out; ++o) {
     const T* sum = sums + o / g.group_out * round_up(k_size, 8) * width + o % g.group_out;
     for (int64_t k = 0; k < k_size; ++k) dweight[o * k_size + k] = sum[k * width];

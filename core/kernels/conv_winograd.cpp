@@ -164,17 +164,12 @@ void gradient(const WinogradPlan& p, const X* dy, const X* x, int64_t row0, int6
 }
 
 // dweight[o][3][3][c_in] = G^T u G for output channels begin to end, u [spot][c_out][c_in] the sum over
-// groups, in a fixed tree.
+// groups.
 void filter_gradient(float* u, int64_t groups, int64_t c_in, int64_t begin, int64_t end, int64_t c_out,
                      float* dweight) {
   const int64_t size = kSpots * c_out * c_in;
-  for (int64_t step = 1; step < groups; step *= 2)
-    for (int64_t group = 0; group + step < groups; group += 2 * step)
-      for (int64_t spot = 0; spot < kSpots; ++spot) {
-        float* HWY_RESTRICT to = u + group * size + (spot * c_out + begin) * c_in;
-        const float* HWY_RESTRICT from = to + step * size;
-        for (int64_t i = 0; i < (end - begin) * c_in; ++i) to[i] += from[i];
-      }
+  for (int64_t spot = 0; spot < kSpots; ++spot)
+    merge_parts(u, groups, size, (spot * c_out + begin) * c_in, (spot * c_out + end) * c_in);
   const D d;
   const V half_one = hn::Set(d, 0.5f);
   for (int64_t o = begin; o < end; ++o)

@@ -243,17 +243,6 @@ void norm_backward_apply(const X* g, const X* x, int64_t rows, int64_t channels,
   });
 }
 
-template <class T>
-void merge_tree(T* parts, int64_t count, int64_t size) {
-  parallel_ranges(size, 8192, [&](int64_t i0, int64_t i1) {
-    for (int64_t step = 1; step < count; step *= 2)
-      for (int64_t part = 0; part + step < count; part += 2 * step) {
-        T* __restrict to = parts + part * size, * __restrict from = parts + (part + step) * size;
-        for (int64_t i = i0; i < i1; ++i) to[i] += from[i];
-      }
-  });
-}
-
 #define SIGMA_INSTANTIATE(X)                                                                               \
   template void PartialMoments::add(int64_t, const X*, int64_t);                                           \
   template void norm_statistics(const X*, int64_t, int64_t, double*, double*);                             \
@@ -267,8 +256,6 @@ SIGMA_INSTANTIATE(float)
 SIGMA_INSTANTIATE(double)
 SIGMA_INSTANTIATE(bfloat16)
 #undef SIGMA_INSTANTIATE
-template void merge_tree(float*, int64_t, int64_t);
-template void merge_tree(double*, int64_t, int64_t);
 
 }  // namespace sigma::kernels
 #endif

@@ -69,8 +69,4 @@ void norm_backward_apply(const X* g, const X* x, int64_t rows, int64_t channels,
                          const NormAffine<Compute<X>>& xhat, const NormMask<X>& mask, const Compute<X>* a,
                          const Compute<X>* b, const Compute<X>* k, X* dx);
 
-// parts[0][i] = sum over parts of parts[p][i], in a fixed tree; the other parts are overwritten.
-template <class T>
-void merge_tree(T* parts, int64_t count, int64_t size);
-
 }  // namespace sigma::kernels

@@ -154,6 +154,18 @@ HWY_INLINE void outer_product(A a_at, int64_t next_a, int64_t m, B b_at, int64_t
   }
 }
 
+// Adds up partial sums in a fixed tree: parts[0][i] = sum over p < count of parts[p][i] for i from begin to
+// end, with `size` elements from one part to the next. The other parts are overwritten.
+template <class T>
+void merge_parts(T* parts, int64_t count, int64_t size, int64_t begin, int64_t end) {
+  for (int64_t step = 1; step < count; step *= 2)
+    for (int64_t part = 0; part + step < count; part += 2 * step) {
+      T* HWY_RESTRICT to = parts + part * size;
+      const T* HWY_RESTRICT from = to + step * size;
+      for (int64_t i = begin; i < end; ++i) to[i] += from[i];
+    }
+}
+
 }  // namespace sigma::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif
