@@ -36,11 +36,6 @@ namespace {
 
 struct WinogradScratch {};
 
-// The first output pixel of a row of tiles, counted over the batch.
-HWY_INLINE int64_t row_start(const WinogradPlan& p, int64_t row) {
-  return row / p.tiles_h * p.s.pixels_out() + row % p.tiles_h * kTile * p.s.ow;
-}
-
 template <class X>
 HWY_INLINE void prefetch_for_writing(const X* to, int64_t count) {
   constexpr int64_t bytes = static_cast<int64_t>(sizeof(X)), line = 64 / bytes;
@@ -69,7 +64,7 @@ void forward(const WinogradPlan& p, const X* x, const float* u, const float* bia
                            HWY_ATTR { store_tile(out, packed + tile_offset(tile + tx, c, c_in)); });
     // The lines that will be written are fetched while the products are computed: with few channels, waiting
     // for them would be a fifth of the time.
-    prefetch_for_writing(y + row_start(p, b0) * c_out, (row_start(p, b1) - row_start(p, b0)) * c_out);
+    prefetch_for_writing(y + p.first_pixel(b0) * c_out, (p.first_pixel(b1) - p.first_pixel(b0)) * c_out);
     const int64_t used = (tile + kPanelRows - 1) / kPanelRows;
     for (int64_t spot = 0; spot < kSpots; ++spot) {
       float* to = product + spot * kSpotSize;
@@ -242,10 +237,8 @@ void winograd_forward(const ConvSize& s, const X* x, const float* weight, const 
   parallel_ranges(plan.rows, plan.task, [&](int64_t row0, int64_t row1) {
     kernel(plan, x, u, bias, epilogue.relu, y, row0, row1);
     if (!epilogue.mean) return;
-    auto pixel = [&](int64_t row) {
-      return row / plan.tiles_h * s.pixels_out() + row % plan.tiles_h * kTile * s.ow;
-    };
-    parts.add(row0 / plan.task, y + pixel(row0) * s.c_out, pixel(row1) - pixel(row0));
+    const int64_t first = plan.first_pixel(row0);
+    parts.add(row0 / plan.task, y + first * s.c_out, plan.first_pixel(row1) - first);
   });
   if (epilogue.mean) parts.merge(epilogue.mean, epilogue.var);
 }

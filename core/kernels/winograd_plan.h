@@ -30,6 +30,10 @@ struct WinogradPlan {
     block = std::max<int64_t>(1, tiles / std::max<int64_t>(1, tiles_w));
     task = round_up(std::max<int64_t>(1, 64 / std::max<int64_t>(1, tiles_w)), block);
   }
+  // The first output pixel of a row of tiles, counted over the batch.
+  int64_t first_pixel(int64_t row) const {
+    return row / tiles_h * s.pixels_out() + row % tiles_h * kTile * s.ow;
+  }
   int64_t panels() const { return (block * tiles_w + kPanelRows - 1) / kPanelRows; }  // at most, of a block
 };
 
