@@ -6,6 +6,7 @@
 #include "layers/activations.h"
 #include "layers/batch_norm.h"
 #include "layers/conv2d.h"
+#include "layers/linear.h"
 #include "layers/sequential.h"
 
 namespace sigma {
@@ -83,7 +84,8 @@ Variable run_chain(const std::vector<std::pair<std::string, ModulePtr>>& childre
   while (Module* m = cursor.peek()) {
     Conv2d* conv = fusion ? cursor.take(as<Conv2d>) : nullptr;
     BatchNorm* norm = fusion ? cursor.take(as_norm) : nullptr;
-    if (!conv && !norm) {
+    Linear* linear = fusion && !conv && !norm ? cursor.take(as<Linear>) : nullptr;
+    if (!conv && !norm && !linear) {
       y = (*m)(y);
       ++cursor.at;
       continue;
@@ -99,9 +101,12 @@ Variable run_chain(const std::vector<std::pair<std::string, ModulePtr>>& childre
       if (conv) y = conv->forward(y, {.moments = norm->uses_batch_statistics() ? &after.moments : nullptr});
       if (after.skip.defined()) check_skip(y, skip);  // a norm keeps the shape
       y = norm->forward(y, std::move(after));
-    } else {
+    } else if (conv) {
       bool no_gradient = !will_record({y, conv->weight, conv->bias});
       y = conv->forward(y, {.relu = no_gradient && cursor.take(as<ReLU>)});
+    } else {
+      bool no_gradient = !will_record({y, linear->weight, linear->bias});
+      y = linear->forward(y, no_gradient && cursor.take(as<ReLU>));
     }
   }
   if (skipped) return y;

@@ -3,12 +3,12 @@
 //
 //   Conv2d, BatchNorm2d        the convolution sums the batch's statistics while its outputs are in the cache
 //   BatchNorm, (+ skip), ReLU  one pass forward; one pass for the mask and both sums backward
-//   Conv2d, ReLU               without gradients, one pass
+//   Conv2d or Linear, ReLU     without gradients, one pass
 //
 // A layer that someone observes through a forward hook, or that is a class derived from these, is left alone.
-// The result equals that of the layers one by one bit for bit, but for the statistics: their float64 sums are
-// cut elsewhere, so mean and deviation may differ by some 1e-15 of their value before they are rounded to
-// float32.
+// The result equals that of the layers one by one bit for bit, but for two things. The float64 sums of the
+// statistics are cut elsewhere, so mean and deviation may differ by some 1e-15 of their value before they are
+// rounded to float32. And in bfloat16 a norm's result that a skip is added to is not rounded before.
 #pragma once
 
 #include "layers/module.h"

@@ -11,8 +11,9 @@
 
 namespace sigma {
 
-// `bias` may be undefined.
-inline Variable linear(const Variable& given, const Variable& weight, const Variable& bias = {}) {
+// `bias` may be undefined. `relu` is max(y, 0) in the same pass, where no gradient is recorded.
+inline Variable linear(const Variable& given, const Variable& weight, const Variable& bias = {},
+                       bool relu = false) {
   const Variable x = autocast(given);
   SIGMA_CHECK(x.rank() >= 1 && weight.rank() == 2 && x.dim(-1) == weight.dim(1), "linear",
               "expected {} features, got input {}", weight.dim(1), x.shape().str());
@@ -37,9 +38,9 @@ inline Variable linear(const Variable& given, const Variable& weight, const Vari
     Tensor wide = input.to(master), product = master == x.dtype() ? y : Tensor::empty(shape, master);
     kernels::parallel_gemm(Trans::no, Trans::yes, rows, out, in, T(1), wide.data<T>(), in,
                            weight.value().data<T>(), in, T(0), product.mutable_data<T>(), out);
-    if (bias.defined() || !product.shares_storage(y))
-      kernels::add_rows(rows, out, product.data<T>(), bias.defined() ? bias.value().data<T>() : nullptr,
-                        false, y.mutable_data<X>());
+    if (bias.defined() || relu || !product.shares_storage(y))
+      kernels::add_rows(rows, out, product.data<T>(), bias.defined() ? bias.value().data<T>() : nullptr, relu,
+                        y.mutable_data<X>());
   });
   return record("linear", y, {x, weight, bias},
                 [input = SavedTensor(input), w = SavedTensor(weight.value()), rows, in, out](
@@ -91,6 +92,7 @@ class Linear : public Module {
     reset_parameters(0, "linear");
   }
   Variable forward(const Variable& x) override { return linear(x, weight, bias); }
+  Variable forward(const Variable& x, bool relu) { return linear(x, weight, bias, relu); }
   std::string kind() const override { return "Linear"; }
   std::string describe() const override {
     return fmt::format("Linear(in_features={}, out_features={}, bias={})", in_, out_,
