@@ -58,14 +58,14 @@ struct Cursor {
   }
 };
 
+}  // namespace
+
 void check_skip(const Variable& y, const Variable& skip) {
   SIGMA_CHECK(y.shape() == skip.shape(), "residual", "body and shortcut give different shapes, {} and {}",
               y.shape().str(), skip.shape().str());
   SIGMA_CHECK(y.dtype() == skip.dtype(), "residual", "body and shortcut give different types, {} and {}",
               name_of(y.dtype()), name_of(skip.dtype()));
 }
-
-}  // namespace
 
 NoFusion::NoFusion() : previous_(std::exchange(fusion, false)) {}
 NoFusion::~NoFusion() { fusion = previous_; }

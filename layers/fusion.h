@@ -19,6 +19,9 @@ namespace sigma {
 Variable run_chain(const std::vector<std::pair<std::string, ModulePtr>>& children, size_t begin, size_t end,
                    const Variable& x, const Variable& skip = {});
 
+// Throws unless a body's result and what is added to it agree in shape and dtype.
+void check_skip(const Variable& y, const Variable& skip);
+
 // Off: every layer runs by itself, on this thread. For tests and for looking at the difference.
 class NoFusion {
  public:

@@ -9,12 +9,6 @@
 
 namespace sigma {
 
-inline Variable residual_add(const Variable& y, const Variable& skip) {
-  SIGMA_CHECK(y.shape() == skip.shape(), "residual", "body and shortcut give different shapes, {} and {}",
-              y.shape().str(), skip.shape().str());
-  return add(y, skip);
-}
-
 class Residual : public Module {
  public:
   explicit Residual(ModulePtr body, ModulePtr shortcut = nullptr) {
@@ -24,7 +18,9 @@ class Residual : public Module {
   Variable forward(const Variable& given) override {
     auto& children = named_children();
     const Variable x = autocast(given);  // so that body and shortcut agree
-    return residual_add((*children[0].second)(x), children.size() > 1 ? (*children[1].second)(x) : x);
+    const Variable skip = children.size() > 1 ? (*children[1].second)(x) : x, y = (*children[0].second)(x);
+    check_skip(y, skip);
+    return add(y, skip);
   }
   std::string kind() const override { return "Residual"; }
 };
