@@ -37,8 +37,7 @@ Tensor identity(int64_t k, DType dtype) {
 [[noreturn]] void ill_defined(int64_t j, int64_t k) {
   fail(ErrorKind::usage, "svd_backward",
        "singular values {} and {} are equal, and the loss depends on the choice of their singular vectors, "
-       "so it has no "
-       "gradient; use losses of products such as U Vh, or of the singular values",
+       "so it has no gradient; use losses of products such as U Vh, or of the singular values",
        j, k);
 }
 
@@ -72,7 +71,7 @@ Tensor inverse_largest(const Tensor& s) {
 Tensor reciprocal_gaps(const Tensor& s, const Tensor& numerator, const std::vector<double>& sizes) {
   const DType real_type = s.dtype();
   const int64_t k = s.dim(-1), count = k ? s.numel() / k : 0;
-  const double eps = real_type == DType::float32 ? 0x1p-23 : 0x1p-52;
+  const double eps = epsilon_of(real_type);
   std::vector<double> v = s.to_vector(), size = abs(numerator).to_vector();
   Shape shape = s.shape();
   shape.push_back(k);
@@ -99,7 +98,7 @@ Tensor reciprocal_gaps(const Tensor& s, const Tensor& numerator, const std::vect
 
 // Differentiable reciprocal of s (..., k) with 0 for a singular value that is nil.
 Variable reciprocal(const Variable& s) {
-  const double eps = s.dtype() == DType::float32 ? 0x1p-23 : 0x1p-52;
+  const double eps = epsilon_of(s.dtype());
   const int64_t k = s.dim(-1);
   std::vector<double> v = s.value().to_vector();
   std::vector<double> keep(v.size()), pad(v.size());
@@ -116,7 +115,7 @@ Variable reciprocal(const Variable& s) {
 
 // Throws when what would be divided by a nil singular value does not vanish.
 void check_outside(const Tensor& part, const Tensor& s, bool columns, const std::vector<double>& sizes) {
-  const double eps = s.dtype() == DType::float32 ? 0x1p-23 : 0x1p-52;
+  const double eps = epsilon_of(s.dtype());
   const int64_t k = s.dim(-1), m = part.dim(-2), n = part.dim(-1), count = k ? s.numel() / k : 0;
   std::vector<double> v = s.to_vector(), size = abs(part).to_vector();
   for (int64_t b = 0; b < count; ++b)
@@ -143,8 +142,7 @@ void check_phase(const Tensor& left, const Tensor& right, const std::vector<doub
     auto at = static_cast<size_t>(i / k * k * k + i % k * (k + 1));
     SIGMA_CHECK(std::abs(x[at] + y[at]) <= 1e-2 * sizes[static_cast<size_t>(i / k)], "svd_backward",
                 "The singular vectors in the complex case are specified up to multiplication by e^{{i phi}}. "
-                "The specified "
-                "loss function depends on this phase term, making it ill-defined.");
+                "The specified loss function depends on this phase term, making it ill-defined.");
   }
 }
 

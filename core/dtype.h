@@ -66,6 +66,8 @@ constexpr bool is_linalg(DType dtype) {
 constexpr DType real_dtype(DType dtype) {
   return dtype == DType::complex64 ? DType::float32 : dtype == DType::complex128 ? DType::float64 : dtype;
 }
+// From 1 to the next larger number of linear algebra's types.
+constexpr double epsilon_of(DType dtype) { return real_dtype(dtype) == DType::float32 ? 0x1p-23 : 0x1p-52; }
 constexpr DType complex_dtype(DType dtype) {
   return real_dtype(dtype) == DType::float32 ? DType::complex64 : DType::complex128;
 }

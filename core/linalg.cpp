@@ -132,11 +132,6 @@ void decompose(const char* tag, const Batch& b, const SvdOptions& o, const T* a,
         b.name(i), info[static_cast<size_t>(i)]);
 }
 
-double epsilon_of(DType dtype) {
-  return real_dtype(dtype) == DType::float32 ? std::numeric_limits<float>::epsilon()
-                                             : std::numeric_limits<double>::epsilon();
-}
-
 // The largest singular value that counts as zero, when the largest of all is `top`.
 double cut_off(const Batch& b, DType dtype, const RankTolerance& t, double top) {
   double rtol = t.rtol                  ? *t.rtol
