@@ -163,9 +163,9 @@ TEST_CASE("a step that does not fit in memory is refused before it starts", "[ba
   info >> total;
   if (total > (uint64_t{180} << 20)) return skip("this machine has the 180 GiB that the test asks for");
   check_refused({"a large batch of a deep network",
-                 {},
-                 {"train", "--quiet", "--batch-size", "60000", "--model", "resnet110", "--data",
-                  "synth-objects", "--out", "{folder}/out"},
+                 [](const fs::path& folder) { put_mnist(folder / "data/mnist", 20000); },
+                 {"train", "--quiet", "--batch-size", "60000", "--model", "resnet110", "--data", "mnist",
+                  "--out", "{folder}/out"},
                  7,
                  R"(memory: a step of resnet110 with --batch-size \d+ needs about \d{3}\.\d GB, )"
                  R"(\d+\.\d GB are available)"});

@@ -141,11 +141,12 @@ TEST_CASE("elementwise sums, products and updates are exact at every length and 
         check_equal(sb.values(count), expected);
 
         // Dyadic factors, so that nothing rounds, fused or not.
+        const auto g = integers<T>(n, 3), v = integers<T>(n, 4), p = integers<T>(n, 5);
         for (bool nesterov : {false, true})
           for (bool first : {false, true})
             for (double momentum : {0.0, 0.5}) {
               SgdStep s{0.25, momentum, nesterov ? 0 : 0.5, 0.5, nesterov, first};
-              auto g = integers<T>(n, 3), v = integers<T>(n, 4), p = integers<T>(n, 5), v2 = v, p2 = p;
+              auto v2 = v, p2 = p;
               Shifted<T> sg(g, shift), sv(v, 1 + shift), sp(p, shift);
               const SgdParameter<T> one{n, s, sg.p, momentum > 0 ? sv.p : nullptr, sp.p};
               sgd_update(&one, 1);
@@ -163,7 +164,7 @@ TEST_CASE("elementwise sums, products and updates are exact at every length and 
             }
 
         double squares = 0;
-        for (T v : a) squares += static_cast<double>(v) * static_cast<double>(v);
+        for (T value : a) squares += static_cast<double>(value) * static_cast<double>(value);
         Shifted<T> again(a, shift);
         CHECK(sum_of_squares(again.p, n) == squares);
         CHECK(all_finite(again.p, n));

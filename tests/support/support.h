@@ -11,6 +11,14 @@
 
 namespace sigma::test {
 
+// Whether every access to memory is checked. That makes tests up to ten times as slow, so a few take a
+// smaller case then.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 // Marks the running test as skipped, visibly; the test returns after it.
 void skip(const std::string& why);
 bool was_skipped();
