@@ -63,10 +63,17 @@ std::vector<Candidate> candidates_of(Module& model, const ModelInput& input,
   std::vector<Candidate> all;
   std::vector<std::pair<Module*, size_t>> hooks;
   std::vector<std::pair<Shape, Shape>> shapes;
+  auto schemes_of = [&](const Module& layer) {
+    auto schemes = factor_schemes(layer);
+    std::erase_if(schemes,
+                  [&](FactorScheme s) { return scheme && s != *scheme && s != FactorScheme::linear; });
+    return schemes;
+  };
+  bool found = false;
   auto add = [&](const std::string& path, const ModulePtr& layer) {
-    auto schemes = factor_schemes(*layer);
-    if (schemes.empty() || (scheme && std::find(schemes.begin(), schemes.end(), *scheme) == schemes.end()))
-      return;
+    auto schemes = schemes_of(*layer);
+    if (schemes.empty()) return;
+    found |= !scheme || schemes[0] == *scheme;
     size_t index = all.size();
     all.push_back({path, layer, {}, 0, 0, 0, {}});
     shapes.emplace_back();
@@ -79,7 +86,8 @@ std::vector<Candidate> candidates_of(Module& model, const ModelInput& input,
   model.visit([&](const std::string& path, Module& m) {
     for (auto& [name, child] : m.named_children()) add(join_path(path, name), child);
   });
-  {
+  if (!found) all.clear();
+  if (!all.empty()) {
     NoGrad off;
     model.eval();
     model(Variable(Tensor::zeros(input.shape(1), DType::float32, Layout::channels_last)));
@@ -94,8 +102,7 @@ std::vector<Candidate> candidates_of(Module& model, const ModelInput& input,
       if (name == "bias") c.bias = p.numel();
     }
     c.macs = c.layer->macs(in, out);
-    for (FactorScheme s : factor_schemes(*c.layer))
-      if (!scheme || s == *scheme) c.options.push_back(decompose(*c.layer, s, in, out));
+    for (FactorScheme s : schemes_of(*c.layer)) c.options.push_back(decompose(*c.layer, s, in, out));
   }
   return all;
 }

@@ -35,7 +35,9 @@ double energy_of(const Candidate& c, const Choice& choice);
 int64_t parameters_of(const Candidate& c, const Choice& choice);
 int64_t macs_of(const Candidate& c, const Choice& choice);
 
-// Every Linear and ungrouped Conv2d of the model, with its decompositions by `scheme` (empty: by all).
+// Every Linear and ungrouped Conv2d of the model, with its decompositions. Convolutions are factored by
+// `scheme` (empty: by the better), linear layers by the only one they have; the scheme linear leaves
+// convolutions out. None when no layer of the model has the scheme.
 std::vector<Candidate> candidates_of(Module& model, const ModelInput& input,
                                      const std::optional<FactorScheme>& scheme);
 

@@ -57,7 +57,9 @@ struct Parser {
     compress->add_option("--rank", c.rank, "rank of every layer");
     compress->add_option("--ratio", c.ratio, "share of the parameters to keep at most");
     compress->add_option("--macs-ratio", c.macs_ratio, "share of the multiply-accumulates to keep at most");
-    compress->add_option("--scheme", c.scheme, "auto|linear|channel|spatial (default: the better by layer)");
+    compress->add_option(
+        "--scheme", c.scheme,
+        "of convolutions: auto|channel|spatial (auto: the better by layer); linear: none of them");
     compress->add_option("--bn-images", c.bn_images,
                          "training images to measure batch-norm statistics on anew (0: leave them)");
     compress->add_flag("--sweep", c.sweep, "accuracy at ten ratios, as a picture");
