@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "core/math.h"
+
 namespace sigma::app {
 namespace fs = std::filesystem;
 
@@ -132,6 +134,12 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
   }
   m.model->eval();
   return m;
+}
+
+void check_finite(const SavedModel& m, const std::string& path) {
+  for (auto& [name, t] : m.model->state_dict().items)
+    if (t.dtype() == DType::float32 && !all_finite(t))
+      fail(ErrorKind::checkpoint, path, "{} holds values that are not finite", name);
 }
 
 void check_images(const Dataset& data, const ModelInput& input) {

@@ -41,6 +41,8 @@ Normalization normalization_from(const Checkpoint& checkpoint, const ModelInput&
 void put_factors(Json& meta, const std::vector<Factor>& factors);
 std::vector<Factor> factors_from(const Json& meta);
 SavedModel model_from(const Checkpoint& checkpoint, const std::string& path);
+// Throws kind checkpoint, naming the tensor, when a weight or a statistic is not finite.
+void check_finite(const SavedModel& model, const std::string& path);
 // Throws kind usage when images are not of the size and channels that a network takes.
 void check_images(const Dataset& data, const ModelInput& input);
 // The data set of --data, or the one the network was trained on; throws kind usage when images or classes do

@@ -174,9 +174,6 @@ int run_compare(const Options& o) {
     c.eval_images = std::clamp<int64_t>(images, std::min<int64_t>(1000, data.test.size()), data.test.size());
   }
   auto lrs = split_list("--lr", o.lr);
-  std::map<std::string, Normalization> normalizations;  // whitening takes seconds: once a kind
-  for (const std::string& kind : split_list("--normalize", o.normalize))
-    normalizations[kind] = normalization_for(o, kind, data);
   std::vector<TrainSetup> setups;
   for (const std::string& bn : split_list("--batch-norm", o.batch_norm))
     for (const std::string& kind : split_list("--normalize", o.normalize))
@@ -185,7 +182,6 @@ int run_compare(const Options& o) {
                 lrs.size() > 1 ? " · lr " + lr : ""};
         TrainSetup s = base;
         s.batch_norm = arm.batch_norm;
-        s.loader.normalization = normalizations.at(kind);
         s.sgd = {arm.lr, o.momentum, 0, o.weight_decay, o.nesterov};
         s.schedule = {parse_schedule(o.schedule), arm.lr, c.steps, o.warmup};
         c.arms.push_back(arm);
@@ -213,6 +209,12 @@ int run_compare(const Options& o) {
     std::puts(config.dump(o.json ? -1 : 2).c_str());
     return 0;
   }
+
+  std::map<std::string, Normalization> normalizations;  // whitening takes seconds: once a kind
+  for (const std::string& kind : split_list("--normalize", o.normalize))
+    normalizations[kind] = normalization_for(o, kind, data);
+  for (size_t a = 0; a < setups.size(); ++a)
+    setups[a].loader.normalization = normalizations.at(c.arms[a].normalize);
 
   RunFolder folder(folder_path, o, 16 << 20);
   struct Job {

@@ -28,13 +28,14 @@ void measure_statistics(Module& model, const Dataset& data, const Normalization&
   constexpr int64_t kBatch = 250;
   images = std::min(images, data.train.size());
   if (images < 2 || !has_batch_norm(model)) return;
-  int64_t at = 0;
+  // update_bn gives each batch the same weight, so they are of one size; a folder's images are sorted by
+  // class, so each batch takes its images from everywhere.
+  const int64_t batches = (images + kBatch - 1) / kBatch;
+  int64_t batch = 0;
   update_bn(model, [&]() -> Variable {
-    int64_t count = std::min(kBatch, images - at);
-    if (count < 2) return {};
+    if (batch == batches) return {};
     std::vector<int64_t> rows;
-    for (int64_t i = at; i < at + count; ++i) rows.push_back(i * data.train.size() / images);
-    at += count;
+    for (int64_t i = batch++; i < images; i += batches) rows.push_back(i * data.train.size() / images);
     return Variable(normalized_images(data.train, rows, n));
   });
 }
@@ -115,6 +116,9 @@ void check_compress(const Options& o, const CompressOptions& c) {
   if (!c.sweep && o.out.empty())
     fail(ErrorKind::usage, "--out", "expected the path of the checkpoint to write");
   std::error_code ignored;
+  fs::path parent = fs::path(o.out).parent_path();
+  if (!c.sweep && !parent.empty() && !fs::is_directory(parent, ignored))
+    fail(ErrorKind::io, o.out, "the folder {} does not exist", parent.string());
   if (c.sweep || !fs::exists(o.out, ignored)) return;
   if (fs::is_directory(o.out, ignored))
     fail(ErrorKind::usage, "--out", "{} is a folder, expected the path of a .safetensors file", o.out);
@@ -161,11 +165,21 @@ Json layers_json(const std::vector<Candidate>& all, const std::vector<Choice>& c
   return layers;
 }
 
-// Accuracy against what is kept, for ten shares of the parameters; with batch norm also without measuring its
-// statistics anew.
+// Accuracy against what is kept, for twelve shares of the parameters; with batch norm also without measuring
+// its statistics anew.
 int sweep(const Options& o, const CompressOptions& c, const Checkpoint& checkpoint, SavedModel& original,
           const std::vector<Candidate>& all, const Dataset& data) {
-  RunFolder folder(RunFolder::locate(o, "compress"), o, 1 << 20);
+  std::filesystem::path path = RunFolder::locate(o, "compress");
+  keep_inputs(path, o, {o.checkpoint});
+  RunFolder folder(path, o, 1 << 20);
+  folder.write_json("config.json", {{"checkpoint", o.checkpoint},
+                                    {"sweep", true},
+                                    {"scheme", c.scheme},
+                                    {"bn-images", c.bn_images},
+                                    {"data", data.name},
+                                    {"limit-train", o.limit_train},
+                                    {"limit-test", o.limit_test}});
+  folder.write_json("env.json", environment());
   const bool norm = has_batch_norm(*original.model) && c.bn_images > 0;
   EvalResult before = evaluate(*original.model, data.test, original.normalization, data.classes());
   Totals whole = totals_of(all, std::vector<Choice>(all.size()));
@@ -228,6 +242,7 @@ int sweep(const Options& o, const CompressOptions& c, const Checkpoint& checkpoi
 }  // namespace
 
 int run_compress(const Options& o, const CompressOptions& c) {
+  check(o);
   check_compress(o, c);
   std::optional<FactorScheme> scheme;
   if (c.scheme != "auto") {
@@ -238,6 +253,7 @@ int run_compress(const Options& o, const CompressOptions& c) {
   apply_threads(o);
   Checkpoint checkpoint = load_checkpoint(o.checkpoint);
   SavedModel m = model_from(checkpoint, o.checkpoint);
+  check_finite(m, o.checkpoint);
   SavedModel original = model_from(checkpoint, o.checkpoint);
   Dataset data = dataset_for(m, o, o.limit_train);
   std::vector<Candidate> all = candidates_of(*m.model, m.input, scheme);
@@ -248,8 +264,9 @@ int run_compress(const Options& o, const CompressOptions& c) {
 
   std::vector<Choice> choices = choose(all, c);
   EvalResult before = evaluate(*m.model, data.test, m.normalization, data.classes());
-  for (const Factor& f : factor_model(*m.model, all, choices)) m.factors.push_back(f);
-  measure_statistics(*m.model, data, m.normalization, c.bn_images);
+  const std::vector<Factor> made = factor_model(*m.model, all, choices);
+  m.factors.insert(m.factors.end(), made.begin(), made.end());
+  if (!made.empty()) measure_statistics(*m.model, data, m.normalization, c.bn_images);
   EvalResult after = evaluate(*m.model, data.test, m.normalization, data.classes());
   auto [slow, fast] = measure_speed(original, m, data.test, c.seconds);
 
@@ -267,10 +284,11 @@ int run_compress(const Options& o, const CompressOptions& c) {
     auto percent = [](int64_t part, int64_t of) {
       return 100.0 * static_cast<double>(part) / static_cast<double>(of);
     };
-    std::puts(fmt::format("parameters {} -> {} ({:.1f}%), multiply-accumulates {} -> {} ({:.1f}%)",
-                          was.parameters, is.parameters, percent(is.parameters, was.parameters), was.macs,
-                          is.macs, percent(is.macs, was.macs))
-                  .c_str());
+    std::puts(
+        fmt::format("of these layers: parameters {} -> {} ({:.1f}%), multiply-accumulates {} -> {} ({:.1f}%)",
+                    was.parameters, is.parameters, percent(is.parameters, was.parameters), was.macs, is.macs,
+                    percent(is.macs, was.macs))
+            .c_str());
     std::puts(fmt::format("accuracy {:.2f}% -> {:.2f}%, loss {:.4f} -> {:.4f}, on {} test images of {}",
                           100 * before.accuracy, 100 * after.accuracy, before.loss, after.loss, after.count,
                           data.name)
@@ -278,7 +296,7 @@ int run_compress(const Options& o, const CompressOptions& c) {
     std::puts(fmt::format("speed {:.0f} -> {:.0f} images/s ({:.2f} times), in turn, batch norm folded", slow,
                           fast, fast / slow)
                   .c_str());
-    if (m.factors.empty()) std::puts("no layer gets smaller by this: the network is as it was");
+    if (made.empty()) std::puts("no layer gets smaller by this: the network is as it was");
     std::puts(fmt::format("checkpoint: {}", o.out).c_str());
   }
   if (o.json) {

@@ -20,6 +20,11 @@ int64_t cost_of(const Candidate& c, const Choice& choice, Cost cost) {
   return cost == Cost::macs ? macs_of(c, choice) : parameters_of(c, choice);
 }
 
+// Whether both costs go down: a thin convolution with a stride may have fewer weights and more to do.
+bool is_smaller(const Candidate& c, const Choice& choice) {
+  return parameters_of(c, choice) < c.parameters && macs_of(c, choice) < c.macs;
+}
+
 // A multiplier reaches only the corners of the trade-off: what it leaves of the budget buys ranks, one at a
 // time where one gives most.
 void spend(const std::vector<Candidate>& all, int64_t budget, Cost cost, std::vector<Choice>& choices) {
@@ -32,7 +37,7 @@ void spend(const std::vector<Candidate>& all, int64_t budget, Cost cost, std::ve
       Choice next{choices[i].option, choices[i].rank + 1};
       if (next.rank > all[i].options[static_cast<size_t>(next.option)].max_rank()) continue;
       int64_t was = cost_of(all[i], choices[i], cost), is = cost_of(all[i], next, cost);
-      if (is - was > budget || is >= cost_of(all[i], {}, cost)) continue;
+      if (is - was > budget || !is_smaller(all[i], next)) continue;
       double gain = std::log(std::max(energy_of(all[i], next), 1e-300) /
                              std::max(energy_of(all[i], choices[i]), 1e-300)) /
                     static_cast<double>(is - was);
@@ -112,12 +117,8 @@ std::vector<Choice> choose_by_energy(const std::vector<Candidate>& all, double e
   for (const Candidate& c : all) {
     Choice best;
     for (size_t k = 0; k < c.options.size(); ++k) {
-      const auto& e = c.options[k].energy;
-      auto enough = std::find_if(e.begin(), e.end(), [&](double kept) { return kept >= energy; });
-      // Rounding may leave the last sum just below 1.
-      int64_t rank = enough == e.end() ? c.options[k].max_rank() : enough - e.begin() + 1;
-      Choice choice{static_cast<int>(k), rank};
-      if (parameters_of(c, choice) < parameters_of(c, best)) best = choice;
+      Choice choice{static_cast<int>(k), rank_for_energy(c.options[k].svd.s, energy)};
+      if (is_smaller(c, choice) && parameters_of(c, choice) < parameters_of(c, best)) best = choice;
     }
     choices.push_back(best);
   }
@@ -130,7 +131,7 @@ std::vector<Choice> choose_by_rank(const std::vector<Candidate>& all, int64_t ra
     Choice best;
     for (size_t k = 0; k < c.options.size(); ++k) {
       Choice choice{static_cast<int>(k), rank};
-      if (rank > c.options[k].max_rank() || parameters_of(c, choice) >= c.parameters) continue;
+      if (rank > c.options[k].max_rank() || !is_smaller(c, choice)) continue;
       if (best.option < 0 || energy_of(c, choice) > energy_of(c, best)) best = choice;
     }
     choices.push_back(best);
@@ -150,7 +151,7 @@ std::vector<Choice> choose_by_share(const std::vector<Candidate>& all, double sh
       for (size_t k = 0; k < c.options.size(); ++k)
         for (int64_t r = 1; r <= c.options[k].max_rank(); ++r) {
           Choice choice{static_cast<int>(k), r};
-          if (cost_of(c, choice, cost) >= cost_of(c, {}, cost)) break;
+          if (!is_smaller(c, choice)) break;
           double kept = std::max(energy_of(c, choice), 1e-300);
           double value = -std::log(kept) + multiplier * static_cast<double>(cost_of(c, choice, cost)) / total;
           if (value < least) least = value, best = choice;

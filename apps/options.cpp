@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 
 #include "apps/initial_weights.h"
 #include "core/file.h"
@@ -154,6 +155,12 @@ void check(const Options& o) {
           fmt::format("unknown kind \"{}\", expected one of {}", item, fmt::join(kinds, ", ")));
   for (double s : o.std)
     if (!(s > 0)) bad("--std", fmt::format("expected deviations above 0, got {}", s));
+  bool whitens = false;
+  for (const std::string& item : split_list("--normalize", o.normalize))
+    whitens |= item == "zca" || item == "pca";
+  if (whitens && (!o.mean.empty() || !o.std.empty()))
+    bad(o.mean.empty() ? "--std" : "--mean", "zca and pca have a mean and deviations of their own");
+  if (!whitens && o.whiten_epsilon > 0) bad("--whiten-epsilon", "is for --normalize zca and pca");
   if (!(o.whiten_epsilon >= 0 && std::isfinite(o.whiten_epsilon)))
     bad("--whiten-epsilon", fmt::format("expected at least 0, got {}", o.whiten_epsilon));
   parse_precision(o.precision);
@@ -259,9 +266,12 @@ std::vector<std::string> config_arguments(const std::string& path, const std::ve
 }
 
 Normalization normalization_for(const Options& o, const std::string& kind, const Dataset& dataset) {
+  if (!o.quiet && (kind == "zca" || kind == "pca"))  // seconds for images of 28x28, half a minute for 32x32x3
+    std::fputs(fmt::format("{}: the covariance of {} values in {} images and its decomposition\n", kind,
+                           dataset.channels() * dataset.height() * dataset.width(), dataset.train.size())
+                   .c_str(),
+               stderr);
   Normalization n = make_normalization(kind, dataset, o.whiten_epsilon);
-  if (n.whitening && (!o.mean.empty() || !o.std.empty()))
-    bad(o.mean.empty() ? "--std" : "--mean", fmt::format("{} has a mean and deviations of its own", kind));
   auto use = [&](const char* flag, const std::vector<double>& given, std::vector<double>& value) {
     if (given.empty()) return;
     if (given.size() != 1 && static_cast<int64_t>(given.size()) != dataset.channels())

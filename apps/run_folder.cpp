@@ -24,7 +24,8 @@ const char* const kFiles[] = {"env.json",     "results.csv",   "steps.csv",     
                               "curves.svg",   "confusion.csv", "confusion.png",       "summary.json",
                               "report.html",  "weights",       "histograms.png",      "learning_rates.png",
                               "arms.json",    "spectrum.csv",  "singular_values.csv", "spectrum.png",
-                              "spectrum.svg", "config.json"};
+                              "spectrum.svg", "sweep.csv",     "sweep.png",           "sweep.svg",
+                              "config.json"};
 
 bool is_run(const fs::path& path) {
   std::error_code ignored;
@@ -122,6 +123,18 @@ void RunFolder::write(const std::string& name, const std::string& content) const
 }
 void RunFolder::write_json(const std::string& name, const Json& json) const {
   write(name, json.dump(2) + "\n");
+}
+
+void keep_inputs(const fs::path& folder, const Options& o, const std::vector<std::string>& files) {
+  if (!o.overwrite) return;
+  std::error_code ignored;
+  for (const std::string& file : files) {
+    fs::path inside =
+        fs::weakly_canonical(file, ignored).lexically_relative(fs::weakly_canonical(folder, ignored));
+    if (!inside.empty() && *inside.begin() != "..")
+      fail(ErrorKind::usage, "--overwrite",
+           "{} is in {}, which would be replaced; choose another folder by --out", file, folder.string());
+  }
 }
 
 std::string csv_cell(const std::string& text) {

@@ -33,6 +33,10 @@ class RunFolder {
   int lock_ = -1;
 };
 
+// Throws kind usage when --overwrite would replace a run folder that holds one of the files a verb reads.
+void keep_inputs(const std::filesystem::path& folder, const Options& options,
+                 const std::vector<std::string>& files);
+
 // A text as a cell of a CSV table: in quotes where it holds a comma, a quote or a new line (RFC 4180).
 std::string csv_cell(const std::string& text);
 

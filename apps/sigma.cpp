@@ -55,14 +55,15 @@ struct Parser {
     compress->add_option("--checkpoint", o.checkpoint, "a .safetensors checkpoint")->required();
     compress->add_option("--energy", c.energy, "share of the squared singular values to keep in each layer");
     compress->add_option("--rank", c.rank, "rank of every layer");
-    compress->add_option("--ratio", c.ratio, "share of the parameters to keep at most");
-    compress->add_option("--macs-ratio", c.macs_ratio, "share of the multiply-accumulates to keep at most");
+    compress->add_option("--ratio", c.ratio,
+                         "share of the parameters of all factorable layers to keep at most");
+    compress->add_option("--macs-ratio", c.macs_ratio, "share of their multiply-accumulates to keep at most");
     compress->add_option(
         "--scheme", c.scheme,
         "of convolutions: auto|channel|spatial (auto: the better by layer); linear: none of them");
     compress->add_option("--bn-images", c.bn_images,
                          "training images to measure batch-norm statistics on anew (0: leave them)");
-    compress->add_flag("--sweep", c.sweep, "accuracy at ten ratios, as a picture");
+    compress->add_flag("--sweep", c.sweep, "accuracy at ratios from 1 to 0.05, as a picture");
     compress->add_option("--out", o.out, "the checkpoint to write; with --sweep the run folder");
     compress->add_flag("--overwrite", o.overwrite, "replace what is in --out");
     compress->add_flag("--quiet", o.quiet, "no text");

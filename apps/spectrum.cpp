@@ -25,9 +25,7 @@ Network load(const std::string& path, const std::string& label) {
   Network n{{}, model_from(c, path), model_from(c, path)};
   const SavedModel& m = n.trained;
   n.found = {path, label, m.name, m.data, m.batch_norm, m.input, {}};
-  for (auto& [name, t] : m.model->state_dict().items)
-    if (t.dtype() == DType::float32 && !all_finite(t))
-      fail(ErrorKind::checkpoint, path, "{} holds values that are not finite", name);
+  check_finite(m, path);
   fold_batch_norms(*n.folded.model);
   return n;
 }
@@ -150,6 +148,7 @@ int run_spectrum(const Options& o, const SpectrumFlags& flags) {
   }
 
   const std::string csv = spectrum_csv(found), values = singular_values_csv(found);
+  keep_inputs(folder_path, o, flags.checkpoints);
   RunFolder folder(folder_path, o, values.size() + (4 << 20));
   Json config{{"checkpoint", flags.checkpoints}, {"activations", flags.activations}};
   if (flags.activations) config["data"] = o.data, config["limit-test"] = o.limit_test;

@@ -352,6 +352,7 @@ int run_train(const Options& given) {
          "takes one value of --batch-norm, --normalize and --lr; lists are for compare");
   apply_threads(o);
   std::filesystem::path folder = RunFolder::locate(o, "train");
+  if (from.network) keep_inputs(folder, o, {o.checkpoint});
   Dataset data = from.network ? dataset_for(*from.network, o, o.limit_train)
                               : load_dataset(o.data, {o.data_dir, o.limit_train, o.limit_test});
   TrainSetup s;

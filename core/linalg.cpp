@@ -89,14 +89,12 @@ void fix_phases(const kernels::SvdSize& size, T* u, T* vh) {
       const T z = u[i * cu + j];
       if (p == T(0) && std::norm(z) >= R(0.98) * largest[static_cast<size_t>(j)]) p = z / std::abs(z);
     }
-  for (int64_t j = 0; j < k; ++j) {
-    const T p = phase[static_cast<size_t>(j)];
-    if (p == T(1)) continue;
-    T inverse = p;
-    if constexpr (!std::is_floating_point_v<T>) inverse = std::conj(p);
-    for (int64_t i = 0; i < size.m; ++i) u[i * cu + j] *= inverse;
-    for (int64_t i = 0; i < size.n; ++i) vh[j * size.n + i] *= p;
-  }
+  for (int64_t j = 0; j < k; ++j)
+    for (int64_t i = 0; i < size.n; ++i) vh[j * size.n + i] *= phase[static_cast<size_t>(j)];
+  if constexpr (is_complex_type<T>)
+    for (T& p : phase) p = std::conj(p);
+  for (int64_t i = 0; i < size.m; ++i)
+    for (int64_t j = 0; j < k; ++j) u[i * cu + j] *= phase[static_cast<size_t>(j)];
 }
 
 // U and Vh are undefined for values only.

@@ -2,11 +2,12 @@
 // singular value decomposition of its weight. With a matrix M of the weight's values, M ~ (U_r S_r^1/2)
 // (S_r^1/2 V_r^T):
 //
-//   linear   M = W (out x in):                 Linear(in, r), Linear(r, out)           Girshick 2015
-//   channel  M (out x in*kh*kw):               Conv2d(in, r, kh x kw), Conv2d(r, out, 1x1)     Zhang et al.
-//   2015 spatial  M (in*kh x out*kw), M[(c,u),(o,v)] = w[o,c,u,v]:
-//                                              Conv2d(in, r, kh x 1), Conv2d(r, out, 1 x kw)   Jaderberg et
-//                                              al. 2014
+//   linear   M = W (out x in)
+//            Linear(in, r), Linear(r, out); Girshick 2015 (Fast R-CNN)
+//   channel  M (out x in*kh*kw)
+//            Conv2d(in, r, kh x kw), Conv2d(r, out, 1x1); Zhang et al. 2015
+//   spatial  M (in*kh x out*kw), M[(c,u),(o,v)] = w[o,c,u,v]
+//            Conv2d(in, r, kh x 1), Conv2d(r, out, 1 x kw); Jaderberg et al. 2014
 //
 // The second layer has the bias; stride, padding and dilation are split between the two so that the shapes
 // stay. At full rank the result is that of the layer, but for rounding.

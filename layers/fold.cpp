@@ -1,6 +1,7 @@
 #include "layers/fold.h"
 
 #include <cmath>
+#include <typeinfo>
 
 #include "layers/sequential.h"
 
@@ -45,7 +46,7 @@ void fold_batch_norm(Linear& layer, const BatchNorm& norm) { fold(layer, norm); 
 namespace {
 // The layer whose output leaves `m`: itself, or the last of a Sequential, such as a layer in two factors.
 Module& last_layer(Module& m) {
-  bool nested = m.kind() == "Sequential" && !m.named_children().empty();
+  bool nested = typeid(m) == typeid(Sequential) && !m.named_children().empty();
   return nested ? last_layer(*m.named_children().back().second) : m;
 }
 }  // namespace

@@ -5,6 +5,7 @@
 //   BatchNorm, (+ skip), ReLU  one pass forward; one pass for the mask and both sums backward
 //   Conv2d or Linear, ReLU     without gradients, one pass
 //
+// A Sequential within the chain, such as a layer in two factors (factor.h), counts as the layers it holds.
 // A layer that someone observes through a forward hook, or that is a class derived from these, is left alone.
 // The result equals that of the layers one by one bit for bit, but for two things. The float64 sums of the
 // statistics are cut elsewhere, so mean and deviation may differ by some 1e-15 of their value before they are

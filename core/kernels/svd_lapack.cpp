@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 
 #include "core/kernels/scratch.h"
 #include "core/kernels/svd.h"
@@ -64,6 +65,7 @@ struct SvdWork {
   T *a, *left, *right, *work;
   Real<T>* rwork;
   int* iwork;
+  std::unique_ptr<T[]> own;  // of a large matrix: scratch would keep it for good
 };
 template <class T>
 SvdWork<T> svd_work(const SvdSize& s, int64_t a, int64_t left, int64_t right, int64_t work) {
@@ -72,9 +74,12 @@ SvdWork<T> svd_work(const SvdSize& s, int64_t a, int64_t left, int64_t right, in
   auto in_elements = [](int64_t bytes) { return bytes / static_cast<int64_t>(sizeof(T)) + 1; };
   const int64_t rwork = in_elements(reals * static_cast<int64_t>(sizeof(Real<T>)));
   const int64_t iwork = in_elements(8 * small * static_cast<int64_t>(sizeof(int)));
+  constexpr int64_t kLarge = 1 << 21;
+  const int64_t total = a + left + right + work + 4 * slack + rwork + iwork;
   struct Tag;
-  T* base = scratch<Tag, T>(a + left + right + work + 4 * slack + rwork + iwork);
   SvdWork<T> w{};
+  if (total > kLarge) w.own.reset(new T[static_cast<size_t>(total)]);
+  T* base = total > kLarge ? w.own.get() : scratch<Tag, T>(total);
   w.a = base;
   w.left = w.a + a + slack;
   w.right = w.left + left + slack;
