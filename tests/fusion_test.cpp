@@ -292,6 +292,49 @@ struct OwnReLU : ReLU {
 };
 }  // namespace
 
+TEST_CASE("a nested Sequential is a part of its parent's chain, unless it is observed", "[fusion]") {
+  auto chain = [](std::initializer_list<ModulePtr> layers) { return ModulePtr(new Sequential(layers)); };
+  ModulePtr first = make<Conv2d>(8, 6, Conv2dOptions{.padding = 1, .bias = false}),
+            second = make<Conv2d>(6, 16, Conv2dOptions{.kernel = 1}), norm = make<BatchNorm2d>(16),
+            relu = make<ReLU>(), factors = chain({first, second});
+  ModulePtr flat = prepared(chain({first, second, norm, relu}));
+  const ModulePtr nets[] = {chain({factors, norm, relu}),
+                            chain({chain({make<Identity>(), factors}), norm, relu}),
+                            chain({chain({factors, norm}), relu})};  // of the same layers
+  flat->to(DType::float64);
+  const Tensor x = randn({19, 8, 13, 11}, 5, DType::float64);
+  auto output = [](const Step& s) { return s.values.at("output"); };
+  const Step whole = step(*flat, x, true), alone = step(*flat, x, false);
+  CHECK(whole.function == "batch_norm");
+  // The second convolution gives the norm its moments, whose sums are cut elsewhere than the norm's own: the
+  // last bits of float64 tell which it was.
+  CHECK_FALSE(identical(output(whole), output(alone)));
+  for (const ModulePtr& net : nets) {
+    const bool norm_inside = net == nets[2];
+    INFO("net " << &net - nets);
+    Step nested = step(*net, x, true);
+    CHECK(nested.function == "batch_norm");
+    CHECK(identical(output(nested), output(whole)));
+    CHECK(identical(output(step(*net, x, false)), output(alone)));
+
+    Module& observed = *net->named_children()[0].second;
+    Tensor seen;
+    int times = 0;
+    size_t id = observed.register_forward_hook([&](const Module&, const Variable& in, const Variable& y) {
+      CHECK(identical(in.value(), x));
+      seen = y.value(), ++times;
+    });
+    Step watched = step(*net, x, true);
+    CHECK(times == 1);
+    CHECK(watched.function == (norm_inside ? "relu" : "batch_norm"));
+    CHECK(identical(output(watched), output(norm_inside ? whole : alone)));
+    observed.remove_forward_hook(id);
+    CHECK(identical(seen, observed(Variable(x)).value()));
+    CHECK(identical(output(step(*net, x, true)), output(whole)));
+    CHECK(times == 1);
+  }
+}
+
 TEST_CASE("classes derived from fused layers run by their own forward", "[fusion]") {
   for (int own = 0; own < 8; ++own) {
     INFO("own " << own);

@@ -120,6 +120,24 @@ TEST_CASE("tensors come back from .npy files bit for bit", "[npy]") {
   CHECK(std::distance(fs::directory_iterator(folder.path()), {}) == 1);  // no temporary file
 }
 
+TEST_CASE("a decomposition goes through .npy files bit for bit", "[npy][svd]") {
+  test::TemporaryFolder folder;
+  Tensor a = test::random_matrix({2, 7, 4}, 8, DType::complex128);
+  const Svd before = svd(a, {.full_matrices = false});
+  Svd after;
+  for (auto [name, from, to] : {std::tuple{"u", &before.u, &after.u}, std::tuple{"s", &before.s, &after.s},
+                                std::tuple{"vh", &before.vh, &after.vh}}) {
+    INFO(name);
+    const std::string path = (folder / (std::string(name) + ".npy")).string();
+    save_npy(path, *from);
+    *to = load_npy(path);
+    CHECK(identical(*to, *from));
+  }
+  CHECK(after.u.dtype() == DType::complex128);
+  CHECK(after.s.dtype() == DType::float64);
+  for (int64_t batch : {0, 1}) CHECK(test::svd_ratios(a, after, batch).worst() < 35);
+}
+
 TEST_CASE("other element types are read exactly, as documented", "[npy]") {
   auto check = [](const char* descr, const std::string& bytes, DType dtype, std::vector<double> expected) {
     INFO(descr);
