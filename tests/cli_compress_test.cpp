@@ -1,4 +1,6 @@
 // sigma compress and train --checkpoint: what they report is what they write.
+#include <csignal>
+
 #include "apps/checkpoint.h"
 #include "apps/compression.h"
 #include "core/math.h"
@@ -111,13 +113,12 @@ TEST_CASE("a compressed network is fine-tuned, resumed to the same bits and comp
           "[cli]") {
   Trained t({"--model", "lenet5"});
   REQUIRE(t.compress({"--ratio", "0.3", "--out", t.out(), "--quiet"}).exit_code == 0);
-  auto tune = [&](const std::string& run, const Arguments& more) {
-    return run_sigma(Arguments{"train", "--checkpoint", t.out(), "--limit-train", "500", "--limit-test",
-                               "100", "--batch-size", "50", "--max-steps", "12", "--lr", "0.01", "--quiet",
-                               "--out", t.out(run)} +
-                     more);
+  auto tuning = [&](const std::string& run) {
+    return Arguments{"train", "--checkpoint", t.out(), "--limit-train", "500", "--limit-test",
+                     "100",   "--batch-size", "50",    "--max-steps",   "120", "--lr",
+                     "0.01",  "--quiet",      "--out", t.out(run)};
   };
-  RunResult r = tune("whole", {});
+  RunResult r = run_sigma(tuning("whole"));
   INFO(r.err);
   REQUIRE(r.exit_code == 0);
   Json summary = read_json(t.out("whole/summary.json"));
@@ -127,7 +128,7 @@ TEST_CASE("a compressed network is fine-tuned, resumed to the same bits and comp
   CHECK(summary["parameters"].get<int64_t>() < 62158);
   CHECK(read_json(t.out("whole/config.json"))["normalize"] == "standard");
   // The network that training starts from is the checkpoint's: at rate 0 nothing but statistics moves.
-  r = tune("still", {"--lr", "0", "--weight-decay", "0"});
+  r = run_sigma(tuning("still") + Arguments{"--lr", "0", "--weight-decay", "0", "--max-steps", "12"});
   REQUIRE(r.exit_code == 0);
   SafeTensors a = load_checkpoint(t.out()).content,
               b = load_checkpoint(t.out("still/weights/last.safetensors")).content;
@@ -135,19 +136,66 @@ TEST_CASE("a compressed network is fine-tuned, resumed to the same bits and comp
     if (name.find("running") == std::string::npos && name.find("num_batches") == std::string::npos)
       CHECK(identical(b.tensors.at(name), value));
 
-  // Stopped on the way, with the checkpoint it began from gone.
-  Process process(Arguments{"train", "--checkpoint", t.out(), "--limit-train", "500", "--limit-test", "100",
-                            "--batch-size", "50", "--max-steps", "12", "--lr", "0.01", "--quiet",
-                            "--save-every", "1", "--out", t.out("parts")},
-                  t.folder / "process");
-  process.wait_until([&] { return fs::exists(t.out("parts/weights/last-previous.safetensors")); });
-  process.signal(15);
-  process.wait();
+  // Stopped early on the way, with the checkpoint it began from gone.
+  Process process(tuning("parts") + Arguments{"--save-every", "1"}, t.folder / "process");
+  REQUIRE(process.wait_until([&] { return fs::exists(t.out("parts/weights/last-previous.safetensors")); }));
+  process.signal(SIGTERM);
+  REQUIRE(process.wait() == 128 + SIGTERM);
+  CHECK_FALSE(fs::exists(t.out("parts/summary.json")));
   fs::rename(t.out(), t.out("moved.safetensors"));
-  r = run_sigma({"train", "--resume", "--quiet", "--out", t.out("parts")});
+  r = run_sigma({"train", "--resume", "--quiet", "--save-every", "0", "--out", t.out("parts")});
   INFO(r.err);
   REQUIRE(r.exit_code == 0);
   CHECK(read_json(t.out("parts/summary.json"))["weights_sha256"] == summary["weights_sha256"]);
+}
+
+TEST_CASE("compress leaves the running statistics alone when asked to", "[cli]") {
+  Trained t({"--model", "lenet5"});
+  const std::string kept = t.out("kept.safetensors");
+  REQUIRE(t.compress({"--ratio", "0.5", "--bn-images", "0", "--out", kept}).exit_code == 0);
+  REQUIRE(t.compress({"--ratio", "0.5", "--out", t.out()}).exit_code == 0);
+  SafeTensors before = load_checkpoint(t.checkpoint).content, same = load_checkpoint(kept).content,
+              anew = load_checkpoint(t.out()).content;
+  int statistics = 0;
+  for (auto& [name, value] : before.tensors) {
+    if (!contains(name, "running_") && !contains(name, "num_batches")) continue;
+    INFO(name);
+    ++statistics;
+    CHECK(identical(same.tensors.at(name), value));
+    if (contains(name, "running_")) CHECK_FALSE(identical(anew.tensors.at(name), value));
+  }
+  CHECK(statistics == 3 * 4);
+  for (auto& [name, value] : same.tensors)  // and nothing else depends on it
+    if (!contains(name, "running_") && !contains(name, "num_batches"))
+      CHECK(identical(anew.tensors.at(name), value));
+}
+
+TEST_CASE("a residual network is compressed to a share of its multiply-accumulates", "[cli]") {
+  Trained t({"--data", "synth-objects", "--model", "resnet20", "--limit-train", "100", "--limit-test", "50",
+             "--batch-size", "20", "--max-steps", "4"});
+  RunResult r = t.compress({"--macs-ratio", "0.6", "--limit-train", "100", "--limit-test", "50",
+                            "--bn-images", "100", "--out", t.out()});
+  INFO(r.err);
+  REQUIRE(r.exit_code == 0);
+  Json j = last_line_json(r.out);
+  CHECK(j["accuracy_before"] == t.accuracy);
+  const auto before = j["macs_before"].get<double>(), after = j["macs_after"].get<double>();
+  CHECK(after <= .6 * before);
+  CHECK(after > .5 * before);  // and no more is taken than was asked for
+  CHECK(j["macs_before"] ==
+        last_line_json(
+            run_sigma({"summary", "--model", "resnet20", "--data", "synth-objects", "--json"}).out)["macs"]);
+  // Counted anew, layer by layer, on the network that the checkpoint gives.
+  SavedModel m = model_from(load_checkpoint(t.out()), t.out());
+  CHECK(m.factors.size() > 5);
+  int64_t macs = 0;
+  for (const Candidate& c : candidates_of(*m.model, m.input, std::nullopt)) macs += c.macs;
+  CHECK(j["macs_after"] == macs);
+  r = run_sigma({"eval", "--checkpoint", t.out(), "--limit-test", "50", "--json"});
+  INFO(r.err);
+  REQUIRE(r.exit_code == 0);
+  CHECK(last_line_json(r.out)["test_accuracy"] == j["accuracy_after"]);
+  CHECK(last_line_json(r.out)["test_loss"] == j["loss_after"]);
 }
 
 TEST_CASE("a sweep goes through the ratios and draws them", "[cli]") {
