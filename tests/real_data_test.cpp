@@ -75,6 +75,35 @@ TEST_CASE("a CNN with batch norm learns MNIST in one pass over a tenth of it", "
   CHECK(r.exit_code == 0);
 }
 
+TEST_CASE("half the parameters of a network that reads MNIST lose at most 0.3 points", "[real-data]") {
+  fs::path base = real_data("mnist");
+  if (base.empty()) return skip("MNIST is not downloaded (sigma data fetch mnist)");
+  if (kSanitized) return skip("three passes over MNIST take minutes when every access to memory is checked");
+  TemporaryFolder folder;
+  const std::string run = (folder / "run").string(), small = (folder / "small.safetensors").string();
+  const Arguments data{"--data-dir", base.string(), "--json", "--quiet"};
+  RunResult r = run_sigma(
+      Arguments{"train", "--data", "mnist", "--model", "mlp", "--epochs", "3", "--out", run} + data);
+  INFO(r.err);
+  REQUIRE(r.exit_code == 0);
+  Json trained = last_line_json(r.out);
+  REQUIRE(trained["test_accuracy"] >= 0.98);
+  r = run_sigma(Arguments{"compress", "--checkpoint", run + "/weights/last.safetensors", "--ratio", "0.5",
+                          "--out", small} +
+                data);
+  INFO(r.err);
+  REQUIRE(r.exit_code == 0);
+  Json j = last_line_json(r.out);
+  CHECK(j["accuracy_before"] == trained["test_accuracy"]);
+  CHECK(2 * j["parameters_after"].get<int64_t>() <= j["parameters_before"].get<int64_t>());
+  CHECK(j["accuracy_after"].get<double>() >= j["accuracy_before"].get<double>() - 0.003);
+  r = run_sigma(Arguments{"eval", "--checkpoint", small} + data);
+  INFO(r.err);
+  REQUIRE(r.exit_code == 0);
+  CHECK(last_line_json(r.out)["images"] == 10000);
+  CHECK(last_line_json(r.out)["test_accuracy"] == j["accuracy_after"]);
+}
+
 TEST_CASE("a residual network learns on CIFAR-10 from its first steps", "[real-data]") {
   fs::path base = real_data("cifar-10-batches-bin");
   if (base.empty()) return skip("CIFAR-10 is not downloaded (sigma data fetch cifar10)");
