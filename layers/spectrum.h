@@ -6,7 +6,8 @@
 //
 // A singular value that is rounding alone, at most max(m, n) epsilon of the largest of its m x n matrix
 // (matrix_rank's rule), is returned as 0, so that a singular layer has an infinite condition number and not
-// one of some 1e16.
+// one of some 1e16. For an operator m = C_out and n = s^2 C_in KH KW, the terms that meet at a frequency, and
+// the largest is that of all frequencies: some kernels, a mean is one, lose a frequency as a whole.
 #pragma once
 
 #include <functional>

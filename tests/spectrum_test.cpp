@@ -158,13 +158,25 @@ TEST_CASE("convolutions that keep lengths have ones", "[spectrum]") {
   Tensor space_to_depth = Tensor::zeros({4, 1, 2, 2}, DType::float64);
   for (int64_t i = 0; i < 4; ++i) space_to_depth.mutable_data<double>()[i * 5] = 1;
   CHECK(all_ones(conv_singular_values(space_to_depth, 6, 4, 2)) < 1e-14);
+  std::vector<double> v;
   // Averaging keeps a constant image and loses the highest frequency of an even side.
   Tensor mean = Tensor::full({1, 1, 2, 2}, .25, DType::float64), s = conv_singular_values(mean, 6, 8);
   CHECK(largest(s) == Approx(1).epsilon(1e-15));
   CHECK(s.to_vector().back() == 0);
+  // Frequencies at which a mean of k pixels vanishes, k - 1 of w, are 0 and not 1e-16.
+  for (int64_t w : {8, 24, 30, 224})
+    for (int64_t k : {2, 3, 4, 6, 8}) {
+      if (w % k != 0) continue;
+      INFO("mean of " << k << " at width " << w);
+      mean = Tensor::full({1, 1, 1, k}, 1 / static_cast<double>(k), DType::float64);
+      s = conv_singular_values(mean, 1, w);
+      v = s.to_vector();
+      CHECK(std::count(v.begin(), v.end(), 0.0) == k - 1);
+      CHECK(std::isinf(condition_number(s)));
+    }
   // A 1x1 kernel with stride 2 does not look at three pixels in four: 8 filters on 2 channels see 2 of 8.
   s = conv_singular_values(randn({8, 2, 1, 1}, 1), 4, 6, 2);
-  std::vector<double> v = s.to_vector();
+  v = s.to_vector();
   CHECK(std::count_if(v.begin(), v.end(), [](double x) { return x > 0; }) == 2 * 6);
   CHECK(std::isinf(condition_number(s)));
 }
