@@ -37,15 +37,6 @@ Tensor patch_products(const Tensor& images, int64_t kh, int64_t kw) {
   return sum;
 }
 
-// v or -v: rounding must not choose between entries of equal magnitude, so the first of the large ones
-// decides.
-double sign_of(const double* v, int64_t d) {
-  double top = 0;
-  for (int64_t k = 0; k < d; ++k) top = std::max(top, std::abs(v[k]));
-  const double* entry = std::find_if(v, v + d, [&](double x) { return std::abs(x) >= 0.99 * top; });
-  return *entry < 0 ? -1 : 1;
-}
-
 }  // namespace
 
 void patch_whitening(Tensor& weight, const Tensor& images, double eps) {
@@ -72,13 +63,12 @@ void patch_whitening(Tensor& weight, const Tensor& images, double eps) {
 
   const int64_t patches = images.dim(0) * (images.dim(2) - kh + 1) * (images.dim(3) - kw + 1);
   Svd eigen = svd(scale(patch_products(images, kh, kw), 1 / static_cast<double>(patches)));
-  const double *lambda = eigen.s.data<double>(), *rows = eigen.vh.data<double>();
+  const double *lambda = eigen.s.data<double>(), *u = eigen.u.data<double>();  // filter i: column i of U
   Tensor filters = weight.contiguous().to(DType::float64).clone();
   double* w = filters.mutable_data<double>();
   for (int64_t i = 0; i < std::min(out, 2 * d); ++i) {
-    const double* v = rows + i % d * d;
-    const double factor = sign_of(v, d) * (i < d ? 1 : -1) / std::sqrt(lambda[i % d] + eps);
-    for (int64_t k = 0; k < d; ++k) w[i * d + k] = factor * v[k];
+    const double factor = (i < d ? 1 : -1) / std::sqrt(lambda[i % d] + eps);
+    for (int64_t k = 0; k < d; ++k) w[i * d + k] = factor * u[k * d + i % d];
   }
   weight.copy_(filters);
 }

@@ -202,6 +202,13 @@ TEST_CASE("patch whitening whitens the patches of the images", "[init]") {
     if (c.out > 2 * d)
       CHECK(identical(slice(rows, 0, 2 * d, c.out - 2 * d), slice(old, 0, 2 * d, c.out - 2 * d)));
 
+    for (int64_t i = 0; i < kept; ++i) {  // the first entry of a filter within 1% of the largest is positive
+      std::vector<double> v = slice(rows, 0, i, 1).to_vector();
+      double largest = 0;
+      for (double x : v) largest = std::max(largest, std::abs(x));
+      CHECK(*std::find_if(v.begin(), v.end(), [&](double x) { return std::abs(x) >= .99 * largest; }) > 0);
+    }
+
     Tensor again = before.clone();  // another layout of both, other threads: the same bits
     const int threads = num_threads();
     set_num_threads(threads == 1 ? 3 : 1);
