@@ -125,7 +125,7 @@ struct Parser {
     spectrum->add_option("--data", o.data, "the data set of --activations (default: the checkpoint's)");
     spectrum->add_option("--data-dir", o.data_dir, "folder of the data sets");
     spectrum->add_option("--limit-test", o.limit_test,
-                         "use only the first N test images (default: 512, or 8 a unit of the widest Linear)");
+                         "use N test images, evenly spread (default: 512, or 8 a unit of the widest Linear)");
     spectrum->add_option("--out", o.out, "run folder (default: runs/spectrum[-N])");
     spectrum->add_flag("--overwrite", o.overwrite, "replace a run that is in --out");
     spectrum->add_flag("--csv", call.spectrum.csv, "print spectrum.csv instead of the table");

@@ -39,32 +39,40 @@ bool changed(Module& trained, Module& folded) {
   return false;
 }
 
-Dataset images_for(const Options& o, const Network& n) {
+// Test images and which of them are looked at: evenly spread, because those of a folder are sorted by class.
+struct Images {
+  Dataset data;
+  std::vector<int64_t> rows;
+};
+
+Images images_for(const Options& o, const Network& n) {
   // An estimated covariance of C features wants several times C samples; a Linear has one an image.
   int64_t images = 512;
   n.trained.model->visit([&](const std::string&, Module& m) {
     if (auto* linear = dynamic_cast<Linear*>(&m)) images = std::max(images, 8 * linear->weight.dim(0));
   });
   std::string name = o.data.empty() ? n.trained.data : o.data;
-  Dataset data = load_dataset(name, {o.data_dir, 1, o.limit_test > 0 ? o.limit_test : images});
-  check_images(data, n.trained.input);
-  if (data.test.size() < 2)
-    fail(ErrorKind::data, name, "expected at least 2 test images, got {}", data.test.size());
-  return data;
+  Images found{load_dataset(name, {o.data_dir, 1, 0}), {}};
+  check_images(found.data, n.trained.input);
+  const int64_t all = found.data.test.size(), count = std::min(all, o.limit_test > 0 ? o.limit_test : images);
+  if (count < 2) fail(ErrorKind::data, name, "expected at least 2 test images, got {}", count);
+  for (int64_t i = 0; i < count; ++i) found.rows.push_back(i * all / count);
+  return found;
 }
 
-std::map<std::string, ActivationSpectrum> activations(Module& model, const Dataset& data,
+std::map<std::string, ActivationSpectrum> activations(Module& model, const Images& images,
                                                       const Normalization& normalization) {
   constexpr int64_t kBatch = 128;
-  const int64_t images = data.test.size();
-  int64_t at = 0;
+  const auto count = static_cast<int64_t>(images.rows.size());
+  auto at = images.rows.begin();
   auto next = [&] {
-    std::vector<int64_t> rows;
-    for (int64_t end = std::min(images, at + kBatch); at < end; ++at) rows.push_back(at);
-    return Variable(normalized_images(data.test, rows, normalization));
+    auto end = at + std::min<int64_t>(kBatch, images.rows.end() - at);
+    std::vector<int64_t> rows(at, end);
+    at = end;
+    return Variable(normalized_images(images.data.test, rows, normalization));
   };
   std::map<std::string, ActivationSpectrum> found;
-  for (ActivationSpectrum& a : activation_spectra(model, images, next)) found.emplace(a.path, std::move(a));
+  for (ActivationSpectrum& a : activation_spectra(model, count, next)) found.emplace(a.path, std::move(a));
   return found;
 }
 
@@ -79,9 +87,9 @@ void measure(Network& n, const Options& o, bool with_activations) {
     for (LayerSpectrum& l : layer_spectra(*n.folded.model, shape)) folded.emplace(l.path, std::move(l));
   std::map<std::string, ActivationSpectrum> out[2];
   if (with_activations) {
-    Dataset data = images_for(o, n);
-    out[0] = activations(*n.trained.model, data, n.trained.normalization);
-    if (!folded.empty()) out[1] = activations(*n.folded.model, data, n.trained.normalization);
+    Images images = images_for(o, n);
+    out[0] = activations(*n.trained.model, images, n.trained.normalization);
+    if (!folded.empty()) out[1] = activations(*n.folded.model, images, n.trained.normalization);
   }
   auto add = [&](const LayerSpectrum& l, bool is_folded) {
     SpectrumRow row{l, is_folded, {}};

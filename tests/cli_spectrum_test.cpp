@@ -40,6 +40,7 @@ std::string write_checkpoint(const fs::path& path, const std::string& name, bool
   app::Checkpoint c;
   for (auto& [key, t] : model->state_dict().items) c.content.tensors.emplace(key, t);
   c.meta = app::model_meta(setup, data);
+  app::put_normalization(c, setup.loader.normalization);
   fs::create_directories(path.parent_path());
   app::save_checkpoint(path.string(), std::move(c), false);
   return path.string();
@@ -226,6 +227,29 @@ TEST_CASE("activations of a checkpoint have the rank of its weights", "[cli][spe
                                    "--json", "--quiet", "--data", "synth-digits"});
   REQUIRE(r.exit_code == 0);
   CHECK(last_line_json(r.out)["checkpoints"][0]["layers"][0]["activations"]["samples"] == 50);
+}
+
+// A folder's images are sorted by class: the first of them would be of one class.
+TEST_CASE("activations are of test images from the whole set", "[cli][spectrum]") {
+  TemporaryFolder folder;
+  std::string checkpoint = write_checkpoint(folder / "c.safetensors", "lenet5", false);
+  const std::string one = png(28, 28, 0, some_pixels(28 * 28, 1)),
+                    two = png(28, 28, 0, some_pixels(28 * 28, 2));
+  put(folder / "set/train/a/0.png", one);
+  put(folder / "set/train/b/0.png", two);
+  for (int i = 0; i < 980; ++i) put(folder / fmt::format("set/test/a/{}.png", i), one);
+  for (int i = 0; i < 20; ++i) put(folder / fmt::format("set/test/b/{}.png", i), two);
+  for (auto [limit, samples] : {std::pair{"0", 960}, {"60", 60}}) {
+    RunResult r =
+        run_sigma_in(folder.path(), {"spectrum", "--checkpoint", checkpoint, "--activations", "--data",
+                                     "folder:set", "--limit-test", limit, "--json", "--quiet"});
+    INFO(r.err);
+    REQUIRE(r.exit_code == 0);
+    // Two pictures, hence one direction; none if all came from one class. 960: 8 a unit of fc1.
+    Json a = last_line_json(r.out)["checkpoints"][0]["layers"][4]["activations"];
+    CHECK(a["samples"] == samples);
+    CHECK(a["effective_rank"].get<double>() == Approx(1).epsilon(1e-3));
+  }
 }
 
 TEST_CASE("spectrum refuses what it cannot use", "[bad_input][spectrum]") {
