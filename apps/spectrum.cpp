@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <set>
 
 #include "apps/checkpoint.h"
 #include "apps/run_folder.h"
@@ -126,6 +127,8 @@ std::vector<std::string> distinct_labels(const std::vector<std::string>& paths) 
   std::vector<std::string> labels;
   for (size_t i = 0; i < paths.size(); ++i)
     labels.push_back(parts[i].empty() ? paths[i] : fmt::format("{}", fmt::join(parts[i], "/")));
+  // "a/w" and "a/a/w/w": the parts of the second are the path of the first.
+  if (std::set<std::string>(labels.begin(), labels.end()).size() < labels.size()) return paths;
   return labels;
 }
 

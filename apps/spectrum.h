@@ -28,12 +28,13 @@ struct NetworkSpectrum {
 
 // What tells the paths apart: their parts without those that all begin or end with.
 // "a/weights/last.safetensors" and "b/weights/last.safetensors" become "a" and "b"; one path alone is its
-// file's name.
+// file's name. No two are alike.
 std::vector<std::string> distinct_labels(const std::vector<std::string>& paths);
 
 std::string spectrum_table(const std::vector<NetworkSpectrum>& networks);
-std::string spectrum_csv(const std::vector<NetworkSpectrum>& networks);  // a row a layer, trained and folded
-std::string singular_values_csv(const std::vector<NetworkSpectrum>& networks);  // a row a value
+// A row a layer, trained and folded; a row a value. They are joined by label, layer and folded.
+std::string spectrum_csv(const std::vector<NetworkSpectrum>& networks);
+std::string singular_values_csv(const std::vector<NetworkSpectrum>& networks);
 Json spectrum_json(const std::vector<NetworkSpectrum>& networks);  // infinity, which JSON lacks, is null
 // Values from the largest to the smallest of each layer's operator, a panel a network, trained and folded,
 // all on one scale.

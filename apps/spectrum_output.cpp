@@ -126,10 +126,10 @@ std::string spectrum_table(const std::vector<NetworkSpectrum>& networks) {
 
 std::string spectrum_csv(const std::vector<NetworkSpectrum>& networks) {
   std::string text =
-      "checkpoint,batch_norm,layer,kind,shape,folded,largest,smallest,condition,effective_rank,values,"
-      "frobenius,"
-      "height,width,operator_largest,operator_smallest,operator_condition,operator_effective_rank,operator_"
-      "values,activation_condition,activation_effective_rank,activation_features,activation_samples\n";
+      "label,checkpoint,batch_norm,layer,kind,shape,folded,largest,smallest,condition,effective_rank,values,"
+      "frobenius,height,width,operator_largest,operator_smallest,operator_condition,"
+      "operator_effective_rank,operator_values,activation_condition,activation_effective_rank,"
+      "activation_features,activation_samples\n";
   for (const NetworkSpectrum& n : networks)
     for (const SpectrumRow& r : n.rows) {
       const LayerSpectrum& l = r.layer;
@@ -138,8 +138,8 @@ std::string spectrum_csv(const std::vector<NetworkSpectrum>& networks) {
         text += fmt::format(",{:.10g},{:.10g},{:.10g},{:.10g},{}", s.largest, s.smallest, s.condition, s.rank,
                             s.count);
       };
-      text += fmt::format("{},{},{},{},{},{}", csv_cell(n.checkpoint), n.batch_norm ? "on" : "off", l.path,
-                          l.kind, shape_text(l.shape), r.folded);
+      text += fmt::format("{},{},{},{},{},{},{}", csv_cell(n.label), csv_cell(n.checkpoint),
+                          n.batch_norm ? "on" : "off", l.path, l.kind, shape_text(l.shape), r.folded);
       add(l.weight);
       text += fmt::format(",{:.10g}", l.frobenius);
       text += l.h > 0 ? fmt::format(",{},{}", l.h, l.w) : ",,";
@@ -159,7 +159,7 @@ std::string spectrum_csv(const std::vector<NetworkSpectrum>& networks) {
 }
 
 std::string singular_values_csv(const std::vector<NetworkSpectrum>& networks) {
-  std::string text = "checkpoint,layer,folded,kind,index,value\n";
+  std::string text = "label,layer,folded,kind,index,value\n";
   for (const NetworkSpectrum& n : networks)
     for (const SpectrumRow& r : n.rows)
       for (auto [kind, values] : {std::pair{"weight", &r.layer.weight}, std::pair{"operator", &r.layer.op}}) {

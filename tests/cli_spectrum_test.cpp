@@ -91,6 +91,7 @@ TEST_CASE("spectrum writes the same numbers as a table, CSV, JSON and a picture"
     CHECK(contains(r.out, path));
     CHECK(l["folded"] == (i % 2 == 1));
     CHECK(cell(csv, i + 1, "layer") == path);
+    CHECK(cell(csv, i + 1, "label") == "last");
     CHECK(cell(csv, i + 1, "checkpoint") == checkpoint);
     CHECK(cell(csv, i + 1, "folded") == (l["folded"] ? "true" : "false"));
     Module* m = (l["folded"] ? folded : trained).model->find(path);
@@ -178,14 +179,31 @@ TEST_CASE("spectrum puts several checkpoints side by side", "[cli][spectrum]") {
        {"on: as trained, batch norm on", "on: batch norm folded in", "off: batch norm off",
         "other: as trained, batch norm on", "other: batch norm folded in"})
     CHECK(contains(svg, title));
-  CHECK(count_of(svg, ">layer1.0.conv2<") <= 3);
+  // Of the 22 layers of resnet20, in three panels, every fourth is named and the last.
+  for (const char* named : {"conv1", "layer1.1.conv2", "fc"})
+    CHECK(count_of(svg, fmt::format(">{}<", named)) == 3);
+  for (const char* not_named : {"layer1.0.conv1", "layer1.0.conv2", "layer1.1.conv1"})
+    CHECK(count_of(svg, fmt::format(">{}<", not_named)) == 0);
   Table csv = read_csv(folder / "here/spectrum.csv");
   CHECK(csv.size() == 1 + rows[0] + rows[1] + rows[2]);
+  // Label, layer and folded find the values of a row in the other file.
+  Table values = read_csv(folder / "here/singular_values.csv");
+  std::map<std::string, int64_t> counts;
+  for (size_t i = 1; i < values.size(); ++i)
+    if (cell(values, i, "kind") == "weight")
+      ++counts[cell(values, i, "label") + " " + cell(values, i, "layer") + " " + cell(values, i, "folded")];
+  CHECK(counts.size() == csv.size() - 1);
+  for (size_t i = 1; i < csv.size(); ++i) {
+    std::string key = cell(csv, i, "label") + " " + cell(csv, i, "layer") + " " + cell(csv, i, "folded");
+    INFO(key);
+    CHECK(std::to_string(counts[key]) == cell(csv, i, "values"));
+  }
 
   CHECK(app::distinct_labels({"a/b/last.safetensors"}) == std::vector<std::string>{"last"});
   CHECK(app::distinct_labels({"x/a/w/last", "x/b/w/last"}) == std::vector<std::string>{"a", "b"});
   CHECK(app::distinct_labels({"w/best", "./w/last"}) == std::vector<std::string>{"best", "last"});
   CHECK(app::distinct_labels({"a/w", "a/b/w"}) == std::vector<std::string>{"a/w", "b"});
+  CHECK(app::distinct_labels({"a/w", "a/a/w/w"}) == std::vector<std::string>{"a/w", "a/a/w/w"});
 }
 
 TEST_CASE("activations of a checkpoint have the rank of its weights", "[cli][spectrum]") {
