@@ -1,9 +1,16 @@
 // eval, predict, summary, gradcheck, bench, data and env: what they print and that it is consistent.
+#include <cmath>
 #include <cstdlib>
+#include <limits>
 
+#include "apps/canvas.h"
 #include "apps/checkpoint.h"
 #include "core/kernels/simd.h"
+#include "core/linalg.h"
+#include "core/math.h"
+#include "core/rng.h"
 #include "tests/support/runs.h"
+#include "tests/support/sample_files.h"
 
 using namespace sigma;
 using namespace sigma::test;
@@ -228,15 +235,37 @@ TEST_CASE("bench prints one object with the documented keys", "[cli]") {
         CHECK(k.at(key).get<double>() > 0);
     }
   }
-  RunResult svd = run_sigma({"bench", "svd", "--seconds", "0.1", "--threads", "1", "--json"});
-  INFO(svd.err);
-  REQUIRE(svd.exit_code == 0);
-  Json sizes = last_line_json(svd.out)["svd"];
+  RunResult timed = run_sigma({"bench", "svd", "--seconds", "0.1", "--threads", "1", "--json"});
+  INFO(timed.err);
+  REQUIRE(timed.exit_code == 0);
+  Json sizes = last_line_json(timed.out)["svd"];
   REQUIRE(sizes.size() == 3);
   for (const Json& row : sizes) {
     CHECK(row["ms"].get<double>() > 0);
-    CHECK(row["residual"].get<double>() < 35);
+    for (const char* key : {"residual", "u_orthogonality", "vh_orthogonality"}) {
+      CHECK(row[key].get<double>() > 0);
+      CHECK(row[key].get<double>() < 35);
+    }
   }
+  CHECK(last_line_json(timed.out)["simd"] == kernels::simd_name());
+  // LAPACK's ratios, in the 1-norm: the worst of the batch of 1000.
+  Tensor a = Tensor::empty({1000, 16, 16}, DType::float64);
+  Rng rng(0, "bench svd");
+  for (int64_t i = 0; i < a.numel(); ++i) a.mutable_data<double>()[i] = rng.next_normal();
+  Svd d = svd(a);
+  auto norms = [](const Tensor& t) { return matrix_norm(t, MatrixNorm::one).to_vector(); };
+  Tensor one = Tensor::zeros({16, 16}, DType::float64);
+  for (int64_t i = 0; i < 16; ++i) one.mutable_data<double>()[i * 17] = 1;
+  std::vector<double> size = norms(a),
+                      off = norms(sub(a, matmul(mul(d.u, d.s.reshape({1000, 1, 16})), d.vh))),
+                      u = norms(sub(matmul(transpose(d.u, 1, 2), d.u), one));
+  for (size_t i = 0; i < off.size(); ++i) off[i] /= size[i];
+  const double unit = 16 * std::numeric_limits<double>::epsilon();
+  CHECK(sizes[1]["residual"].get<double>() == Approx(*std::max_element(off.begin(), off.end()) / unit));
+  CHECK(sizes[1]["u_orthogonality"].get<double>() == Approx(*std::max_element(u.begin(), u.end()) / unit));
+  timed = run_sigma({"bench", "svd", "--seconds", "0.1", "--threads", "1"});
+  CHECK(timed.out.rfind(fmt::format("1 threads, {}, BLAS ", kernels::simd_name()), 0) == 0);
+  CHECK(count_of(timed.out, "\n") == 4);
   CHECK(run_sigma({"bench", "train", "--seconds", "-1"}).exit_code == 2);
   CHECK(run_sigma({"bench", "train", "--precision", "f64"}).exit_code == 2);
   CHECK(run_sigma({"bench", "fly"}).exit_code == 2);
