@@ -1,5 +1,6 @@
 // `sigma data list|fetch|verify|preview`.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -79,8 +80,9 @@ std::vector<uint8_t> shades(const Tensor& values) {
   return pixels;
 }
 
-// A contact sheet: rows are classes; the same images as they are, standardised and whitened, side by side.
-int preview(const Options& o, const std::string& name) {
+// A contact sheet: rows are classes; the same images as they are, standardised and, with `whiten`, whitened,
+// side by side.
+int preview(const Options& o, const std::string& name, bool whiten) {
   constexpr int64_t kImages = 6;
   std::string target = o.out.empty() ? "preview.png" : o.out;
   std::error_code ignored;
@@ -94,9 +96,9 @@ int preview(const Options& o, const std::string& name) {
   std::vector<Panel> panels{{"raw", {}},
                             {"standard: 0 is grey, +-3 white and black", make_normalization("standard", d)}};
   int64_t size = d.channels() * d.height() * d.width();
-  if (size > kMaxWhitened) {
+  if (whiten && size > kMaxWhitened) {
     panels.push_back({fmt::format("zca: images of at most {} values", kMaxWhitened), {}});
-  } else {
+  } else if (whiten) {
     ProgressLine line(o.quiet);
     line.show(fmt::format("whitening: {} values of {} images", size, d.train.size()));
     try {
@@ -111,8 +113,12 @@ int preview(const Options& o, const std::string& name) {
   int zoom = d.width() <= 32 ? 2 : 1;
   double cell_w = static_cast<double>(d.width()) * zoom + 4,
          cell_h = static_cast<double>(d.height()) * zoom + 4, left = 130, top = 62,
-         panel_w = cell_w * static_cast<double>(kImages) + 24;
-  auto canvas = make_png(left + 3 * panel_w, top + cell_h * static_cast<double>(classes) + 10, 1);
+         panel_w = cell_w * static_cast<double>(kImages);
+  auto ruler = make_png(1, 1, 1);
+  for (const Panel& p : panels) panel_w = std::max(panel_w, ruler->text_width(p.title, 12));
+  panel_w = std::ceil(panel_w) + 24;
+  auto canvas = make_png(left + panel_w * static_cast<double>(panels.size()),
+                         top + cell_h * static_cast<double>(classes) + 10, 1);
   canvas->text(10, 24,
                fmt::format("{}: {} training and {} test images, {}x{}x{}, {} classes", name, d.train.size(),
                            d.test.size(), d.channels(), d.height(), d.width(), d.classes()),
@@ -144,12 +150,12 @@ int preview(const Options& o, const std::string& name) {
 }  // namespace
 
 int run_data(const Options& o, const std::string& action, const std::string& name, const std::string& mirror,
-             double timeout) {
+             double timeout, bool whiten) {
   if (action == "list") return list(o);
   std::string data = name.empty() ? o.data : name;
   if (data.empty()) fail(ErrorKind::usage, "data " + action, "expected the name of a data set");
   if (action == "verify") return verify(o, data);
-  if (action == "preview") return preview(o, data);
+  if (action == "preview") return preview(o, data, whiten);
   const CatalogEntry& e = entry(data);
   ProgressLine line(o.quiet);
   fetch_dataset(

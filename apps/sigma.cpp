@@ -16,6 +16,7 @@ struct Invocation {
   std::vector<std::string> images;
   std::string data_action, data_name, mirror, bench_what;
   double seconds = 4, timeout = 15;
+  bool no_whiten = false;
   CompressOptions compress;
   SpectrumFlags spectrum;
 };
@@ -98,6 +99,8 @@ struct Parser {
       if (std::string(action) == "preview") {
         a->add_option("--out", o.out, "the PNG to write (default preview.png)");
         a->add_flag("--overwrite", o.overwrite, "replace it");
+        a->add_flag("--no-whiten", call.no_whiten,
+                    "leave the whitened images out: half a minute for cifar10");
       }
       a->callback([this, action] { call.data_action = action; });
     }
@@ -244,7 +247,8 @@ int dispatch(const Parser& p) {
   if (verb == "predict") return run_predict(c.options, c.images);
   if (verb == "summary") return run_summary(c.options);
   if (verb == "gradcheck") return run_gradcheck(c.options);
-  if (verb == "data") return run_data(c.options, c.data_action, c.data_name, c.mirror, c.timeout);
+  if (verb == "data")
+    return run_data(c.options, c.data_action, c.data_name, c.mirror, c.timeout, !c.no_whiten);
   if (verb == "bench") return run_bench(c.options, c.bench_what, c.seconds);
   if (verb == "spectrum") return run_spectrum(c.options, c.spectrum);
   return run_env(c.options);

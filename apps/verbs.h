@@ -31,7 +31,7 @@ int run_predict(const Options& options, const std::vector<std::string>& images);
 int run_summary(const Options& options);
 int run_gradcheck(const Options& options);
 int run_data(const Options& options, const std::string& action, const std::string& name,
-             const std::string& mirror, double timeout);
+             const std::string& mirror, double timeout, bool whiten);
 int run_bench(const Options& options, const std::string& what, double seconds);
 struct SpectrumFlags {
   std::vector<std::string> checkpoints;

@@ -290,9 +290,9 @@ TEST_CASE("env and data list describe the machine and the data", "[cli]") {
     CHECK(row["here"] == (name.rfind("synth-", 0) == 0));
   }
   CHECK(names == "mnist fashion-mnist kmnist cifar10 cifar100 synth-digits synth-objects folder:PATH ");
-  Dataset objects = make_synth_objects(24, 6);
+  Dataset digits = make_synth_digits(24, 6);
   for (auto [part, split] :
-       {std::pair<const char*, const Split*>{"train", &objects.train}, {"test", &objects.test}})
+       {std::pair<const char*, const Split*>{"train", &digits.train}, {"test", &digits.test}})
     for (int64_t i = 0; i < split->size(); ++i) {
       fs::path where = folder / "set" / part / (i % 2 ? "odd" : "even");
       fs::create_directories(where);
@@ -302,8 +302,30 @@ TEST_CASE("env and data list describe the machine and the data", "[cli]") {
   r = run_sigma({"data", "preview", set, "--out", sheet});
   CHECK(r.exit_code == 0);
   CHECK(r.out == sheet + "\n");
-  CHECK(read_image(sheet).width > 500);
+  // Images of 28 pixels twice as large, six a panel: 24 more between the panels.
+  const int64_t panel = 6 * (2 * 28 + 4) + 24;
+  CHECK(read_image(sheet).width == 130 + 3 * panel);
+  r = run_sigma({"data", "preview", set, "--out", sheet, "--overwrite", "--no-whiten"});
+  CHECK(r.exit_code == 0);
+  CHECK(read_image(sheet).width == 130 + 2 * panel);
+  // Titles are wider than panels of small images, and of those of 33 pixels, which are not enlarged.
+  const double title = app::make_png(1, 1, 1)->text_width("standard: 0 is grey, +-3 white and black", 12);
+  for (auto [width, height] : {std::pair<uint32_t, uint32_t>{8, 6}, {33, 4}}) {
+    fs::path small = folder / std::to_string(width);
+    put_image_folder(small, width, height);
+    REQUIRE(title > 6. * (width == 33 ? 33 + 4 : 2 * width + 4));
+    for (int panels : {2, 3}) {
+      Arguments command{"data", "preview", "folder:" + small.string(), "--out", sheet, "--overwrite"};
+      r = run_sigma(panels == 2 ? command + Arguments{"--no-whiten"} : command);
+      INFO(r.err);
+      REQUIRE(r.exit_code == 0);
+      // The third title may be the widest.
+      if (panels == 2) CHECK(read_image(sheet).width == 130 + 2 * (std::ceil(title) + 24));
+      if (panels == 3) CHECK(read_image(sheet).width >= 130 + 3 * (std::ceil(title) + 24));
+    }
+  }
   CHECK(run_sigma({"data", "preview", set, "--out", sheet}).exit_code == 2);
+  CHECK(contains(run_sigma({"data", "verify", "mnist", "--no-whiten"}).err, "unknown flag --no-whiten"));
   r = run_sigma({"data", "verify", "mnist", "--data-dir", folder.path().string()});
   CHECK(r.exit_code == 3);
   CHECK(contains(r.out, "train-images-idx3-ubyte"));
