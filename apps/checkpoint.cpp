@@ -56,17 +56,6 @@ std::vector<Factor> factors_from(const Json& meta) {
   return factors;
 }
 
-Json model_meta(const TrainSetup& s, const Dataset& dataset) {
-  Json j;
-  j["model"] = s.model;
-  j["batch_norm"] = s.batch_norm;
-  j["data"] = dataset.name;
-  j["input"] = {s.input.channels, s.input.height, s.input.width};
-  j["classes"] = dataset.class_names;
-  put_factors(j, s.factors);
-  return j;
-}
-
 void put_normalization(Checkpoint& c, const Normalization& n) {
   c.meta["normalize"] = n.kind, c.meta["mean"] = n.mean, c.meta["std"] = n.std;
   if (!n.whitening) return;
@@ -75,6 +64,17 @@ void put_normalization(Checkpoint& c, const Normalization& n) {
   c.content.tensors["normalize.matrix"] = w.matrix;
   c.meta["whitening"] = {
       {"kept", w.kept}, {"largest", w.largest}, {"smallest", w.smallest}, {"epsilon", w.epsilon}};
+}
+
+void put_model(Checkpoint& c, const TrainSetup& s, const Dataset& dataset) {
+  Json& j = c.meta;
+  j["model"] = s.model;
+  j["batch_norm"] = s.batch_norm;
+  j["data"] = dataset.name;
+  j["input"] = {s.input.channels, s.input.height, s.input.width};
+  j["classes"] = dataset.class_names;
+  put_factors(j, s.factors);
+  put_normalization(c, s.loader.normalization);
 }
 
 Normalization normalization_from(const Checkpoint& c, const ModelInput& input, const std::string& path) {

@@ -31,7 +31,8 @@ struct SavedModel {
   Normalization normalization;
   std::vector<std::string> class_names;
 };
-Json model_meta(const TrainSetup& setup, const Dataset& dataset);
+// Into metadata and tensors: all of a setup that model_from wants, normalization included.
+void put_model(Checkpoint& checkpoint, const TrainSetup& setup, const Dataset& dataset);
 // Whitening constants are tensors of the file, `normalize.mean` and `normalize.matrix` (see
 // data/whitening.h); all else is metadata.
 void put_normalization(Checkpoint& checkpoint, const Normalization& normalization);

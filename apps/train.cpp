@@ -228,8 +228,7 @@ class TrainRun {
   Checkpoint checkpoint() {
     Checkpoint c;
     c.content.tensors = trainer_.state();
-    c.meta = model_meta(trainer_.setup(), data_);
-    put_normalization(c, trainer_.setup().loader.normalization);
+    put_model(c, trainer_.setup(), data_);
     Progress p = progress_;
     p.seconds += started_ ? since(began_) : 0;
     c.meta["progress"] = p.json();

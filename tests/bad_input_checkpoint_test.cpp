@@ -22,7 +22,7 @@ std::string checkpoint(const std::function<void(app::Checkpoint&)>& change = {})
   app::Checkpoint c;
   ModulePtr model = make_model(setup.model, setup.input, setup.batch_norm);
   for (auto& [name, t] : model->state_dict().items) c.content.tensors.emplace(name, t);
-  c.meta = app::model_meta(setup, data);
+  app::put_model(c, setup, data);
   if (change) change(c);
   TemporaryFolder folder;
   app::save_checkpoint((folder / "c.safetensors").string(), std::move(c), false);

@@ -60,8 +60,9 @@ TEST_CASE("a wrong verb or flag is refused with a suggestion", "[bad_input]") {
       command({"data", "fetsh", "mnist"},
               "data: unknown verb \"fetsh\", expected one of list, fetch, verify, preview; did you mean "
               "fetch\\?"),
-      command({"bench", "trian"},
-              "bench: unknown verb \"trian\", expected one of train, infer, kernels, svd; did you mean train\\?"),
+      command(
+          {"bench", "trian"},
+          "bench: unknown verb \"trian\", expected one of train, infer, kernels, svd; did you mean train\\?"),
       train("an unknown flag", {"--bacth-size", "3"},
             "train: unknown flag --bacth-size; did you mean --batch-size\\?"),
       train("an unknown flag with =", {"--momentun=0.9"},
@@ -128,7 +129,7 @@ TEST_CASE("a name that is not known is refused with those that are", "[bad_input
            "synth-digits, synth-objects or folder:PATH"),
       train("--model resnet21", {"--model", "resnet21"},
             "model: unknown name \"resnet21\", expected one of mlp, .*resnet110"),
-      flag("--normalize", "batch", "unknown kind \"batch\", expected none, unit or standard"),
+      flag("--normalize", "batch", "unknown kind \"batch\", expected one of none, unit, standard, zca, pca"),
       train("--schedule linear", {"--schedule", "linear"},
             "schedule: unknown name \"linear\", expected constant, step, cosine or one-cycle"),
       flag("--augment", "rotate", R"(unknown kind "rotate", expected none, flip, crop or flip\+crop)"),
@@ -193,7 +194,7 @@ TEST_CASE("a wrong configuration file is refused", "[bad_input]") {
       config("a list for a number", "{\"epochs\": [1, 2]}", "--epochs: expected a whole number, got \"1,2\""),
       config("a number out of range", "{\"batch-size\": 0}", "--batch-size: expected at least 1, got 0"),
       config("true for a name", "{\"normalize\": true}",
-             "--normalize: unknown kind \"true\", expected none, unit or standard"),
+             "--normalize: unknown kind \"true\", expected one of none, unit, standard, zca, pca"),
       train("none", {"--config", "c.json"}, R"(c\.json: cannot open: No such file or directory)", 4),
       train("a folder", {"--config", "data"}, "data: expected a regular file", 3),
   });

@@ -39,8 +39,7 @@ std::string write_checkpoint(const fs::path& path, const std::string& name, bool
   if (change) change(*model);
   app::Checkpoint c;
   for (auto& [key, t] : model->state_dict().items) c.content.tensors.emplace(key, t);
-  c.meta = app::model_meta(setup, data);
-  app::put_normalization(c, setup.loader.normalization);
+  app::put_model(c, setup, data);
   fs::create_directories(path.parent_path());
   app::save_checkpoint(path.string(), std::move(c), false);
   return path.string();

@@ -220,7 +220,6 @@ TEST_CASE("what complex tensors do not do is a clear error", "[complex]") {
                                                                     {"sqrt", [&] { sqrt(z); }},
                                                                     {"sign", [&] { sign(z); }},
                                                                     {"pow", [&] { pow(z, 2); }},
-                                                                    {"norm2", [&] { norm2(z); }},
                                                                     {"all_finite", [&] { all_finite(z); }},
                                                                     {"relu", [&] { relu(Variable(z)); }},
                                                                     {"", [&] { one.item(); }},

@@ -170,7 +170,7 @@ TEST_CASE("whitening refuses images that do not vary or are too large, and a bad
 }
 
 TEST_CASE("whitened batches are the same bits for any number of threads, augmented or not", "[data]") {
-  Dataset d = load_dataset("synth-objects", {"", 300, 1});
+  Dataset d = load_dataset("synth-digits", {"", 300, 1});
   const int before = num_threads();
   std::vector<Tensor> seen;
   for (int threads : {1, 2, 3}) {
