@@ -139,7 +139,8 @@ TEST_CASE("no layer is factored into more work, and a missing folder is told at 
         run_sigma(compress + Arguments{"--energy", energy, "--overwrite", "--out", (folder / "c").string()});
     INFO(r.err);
     REQUIRE(r.exit_code == 0);
-    for (const Json& l : last_line_json(r.out)["layers"]) {
+    const Json layers = last_line_json(r.out)["layers"];
+    for (const Json& l : layers) {
       CHECK(l["macs_after"].get<int64_t>() <= l["macs_before"].get<int64_t>());
       CHECK(l["parameters_after"].get<int64_t>() <= l["parameters_before"].get<int64_t>());
     }
