@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <new>
 
-#include "apps/run_folder.h"
-#include "apps/signals.h"
-#include "apps/verbs.h"
+#include "apps/run/run_folder.h"
+#include "apps/run/signals.h"
+#include "apps/verbs/verbs.h"
 
 namespace sigma::app {
 namespace {

@@ -10,7 +10,7 @@
 #include <mutex>
 #include <thread>
 
-#include "data/transforms.h"
+#include "data/transforms/transforms.h"
 
 namespace sigma {
 

@@ -3,7 +3,7 @@
 
 #include <initializer_list>
 
-#include "layers/fusion.h"
+#include "layers/fused/fusion.h"
 #include "layers/module.h"
 
 namespace sigma {

@@ -1,0 +1,51 @@
+// The flags of a run: as JSON, compared with an earlier run's, and what they mean for its length and threads.
+#include "apps/verbs/verbs.h"
+#include "core/parallel.h"
+
+namespace sigma::app {
+
+Json flags_json(const Options& o) {
+  Json j;
+  j["data"] = o.data;
+  if (!o.data_dir.empty()) j["data-dir"] = o.data_dir;
+  j["limit-train"] = o.limit_train, j["limit-test"] = o.limit_test;
+  j["model"] = o.model, j["batch-norm"] = o.batch_norm, j["normalize"] = o.normalize;
+  j["mean"] = o.mean, j["std"] = o.std;
+  j["epochs"] = o.epochs, j["batch-size"] = o.batch_size, j["lr"] = o.lr, j["momentum"] = o.momentum,
+  j["nesterov"] = o.nesterov;
+  j["weight-decay"] = o.weight_decay, j["schedule"] = o.schedule, j["warmup"] = o.warmup,
+  j["clip-norm"] = o.clip_norm;
+  j["label-smoothing"] = o.label_smoothing, j["augment"] = o.augment, j["crop-padding"] = o.crop_padding,
+  j["seed"] = o.seed;
+  j["max-steps"] = o.max_steps, j["eval-every"] = o.eval_every, j["eval-images"] = o.eval_images,
+  j["precision"] = o.precision;
+  j["init"] = o.init, j["whiten-epsilon"] = o.whiten_epsilon;
+  if (!o.checkpoint.empty()) j["checkpoint"] = o.checkpoint;
+  return j;
+}
+
+std::string differing_flags(const Json& then, const Json& now) {
+  std::string text;
+  // A run of an earlier version had, of a flag that came later, what is now the default.
+  const Json defaults = flags_json(Options());
+  auto value = [&](const Json& j, const std::string& key) {
+    return j.contains(key) ? j.at(key) : defaults.contains(key) ? defaults.at(key) : Json();
+  };
+  Json keys = then;
+  keys.update(now);
+  for (auto& [key, unused] : keys.items()) {
+    Json a = value(then, key), b = value(now, key);
+    if (a != b && key != "data-dir") text += fmt::format("; --{} was {}, now {}", key, a.dump(), b.dump());
+  }
+  return text;
+}
+
+int64_t total_steps(const Options& o, int64_t steps_per_epoch) {
+  if (o.epochs < 0) return o.max_steps > 0 ? o.max_steps : 5 * steps_per_epoch;
+  int64_t total = checked_mul(o.epochs, steps_per_epoch);
+  return o.max_steps > 0 ? std::min(total, o.max_steps) : total;
+}
+
+void apply_threads(const Options& o) { set_num_threads(o.threads > 0 ? o.threads : available_processors()); }
+
+}  // namespace sigma::app

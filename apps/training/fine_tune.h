@@ -1,0 +1,19 @@
+// `sigma train --checkpoint F`: training that starts from a saved network instead of drawn weights.
+#pragma once
+
+#include <optional>
+
+#include "apps/training/checkpoint.h"
+
+namespace sigma::app {
+
+struct Start {
+  Options options;  // with the flags that follow from the checkpoint
+  std::optional<SavedModel> network;
+};
+// Without --checkpoint the options as they are. Model, batch norm and normalization are the checkpoint's, and
+// so is the data set unless --data is given; a flag that says otherwise is an error of kind usage. A run that
+// is resumed has a copy of the network in checkpoints of its own, so the first one may be gone by then.
+Start start_of(const Options& given);
+
+}  // namespace sigma::app

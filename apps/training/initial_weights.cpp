@@ -1,0 +1,82 @@
+#include "apps/training/initial_weights.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/rng.h"
+#include "layers/conv2d.h"
+#include "layers/linear.h"
+#include "layers/passes/patch_whitening.h"
+
+namespace sigma::app {
+namespace {
+
+// Large images are fewer: this many numbers are 256 MB, and thousands of patches an image.
+constexpr int64_t kMaxImages = 5000, kMaxPixels = int64_t{1} << 26;
+
+struct Layer {
+  std::string path, kind;
+  Conv2d* conv = nullptr;
+  Variable weight;  // undefined unless a convolution or linear
+};
+
+// The layers that have parameters, in the order of the network.
+std::vector<Layer> layers_of(Module& model) {
+  std::vector<Layer> layers;
+  model.visit([&](const std::string& path, Module& m) {
+    if (!m.named_children().empty() || m.named_parameters().empty()) return;
+    Layer layer{path, m.kind(), dynamic_cast<Conv2d*>(&m), {}};
+    if (layer.conv) layer.weight = layer.conv->weight;
+    if (auto* linear = dynamic_cast<Linear*>(&m)) layer.weight = linear->weight;
+    layers.push_back(layer);
+  });
+  return layers;
+}
+
+Tensor some_images(const TrainSetup& setup, const Split& train) {
+  const int64_t pixels = setup.input.channels * setup.input.height * setup.input.width;
+  std::vector<int64_t> rows = permutation(train.size(), Rng(setup.seed, "init/patch-whitening"));
+  rows.resize(
+      static_cast<size_t>(std::min({train.size(), kMaxImages, std::max<int64_t>(1, kMaxPixels / pixels)})));
+  std::sort(rows.begin(), rows.end());  // reads along memory
+  return normalized_images(train, rows, setup.loader.normalization);
+}
+
+}  // namespace
+
+void initialize_weights(Module& model, const TrainSetup& setup, const Dataset& dataset) {
+  if (setup.init == "default") return;
+  check_init(setup.init);
+  check_init_fits(setup, model);
+  std::vector<Layer> layers = layers_of(model);
+  if (setup.init == "patch-whitening")
+    return init::patch_whitening(layers[0].weight.mutable_value(), some_images(setup, dataset.train));
+  std::erase_if(layers, [](const Layer& layer) { return !layer.weight.defined(); });
+  for (size_t i = 0; i < layers.size(); ++i) {
+    Rng rng(setup.seed, "init/" + layers[i].path + ".weight");
+    Tensor& weight = layers[i].weight.mutable_value();
+    if (setup.init == "kaiming")
+      init::kaiming_normal(weight, rng);
+    else
+      init::orthogonal(weight, rng, i + 1 < layers.size() ? std::sqrt(2.0) : 1);
+  }
+}
+
+void check_init(const std::string& kind) {
+  for (const char* known : {"default", "kaiming", "orthogonal", "patch-whitening"})
+    if (kind == known) return;
+  fail(ErrorKind::usage, "--init", "expected default, kaiming, orthogonal or patch-whitening, got \"{}\"",
+       kind);
+}
+
+void check_init_fits(const TrainSetup& setup, Module& model) {
+  if (setup.init != "patch-whitening") return;
+  std::vector<Layer> layers = layers_of(model);
+  if (layers.empty() || !layers[0].conv)
+    fail(ErrorKind::usage, "--init", "patch-whitening needs a network that begins with a convolution, {} {}",
+         setup.model,
+         layers.empty() ? "has no parameters"
+                        : fmt::format("begins with {} {}", layers[0].kind, layers[0].path));
+}
+
+}  // namespace sigma::app

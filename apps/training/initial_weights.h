@@ -1,0 +1,23 @@
+// --init: how the weights of a network begin.
+#pragma once
+
+#include "apps/training/trainer.h"
+
+namespace sigma::app {
+
+// Gives a network that make_model built for this setup the weights of setup.init. Biases and everything that
+// is neither a convolution nor a linear layer keep their values. Each layer draws from the stream it has in
+// make_model, so one that is added or left out moves no other's weights.
+//   default          make_model's own
+//   kaiming          init::kaiming_normal
+//   orthogonal       init::orthogonal, gain sqrt(2), and 1 for the last layer
+//   patch-whitening  default, and init::patch_whitening for the first convolution, from up to 5000 training
+//                    images that the seed chooses, normalised as in training
+void initialize_weights(Module& model, const TrainSetup& setup, const Dataset& dataset);
+
+// Throws kind usage for an unknown kind.
+void check_init(const std::string& kind);
+// Throws kind usage when the kind does not suit the network.
+void check_init_fits(const TrainSetup& setup, Module& model);
+
+}  // namespace sigma::app

@@ -1,0 +1,71 @@
+// What `compare` measures: arms (batch norm x normalization x learning rate), several seeds each.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apps/flags/options.h"
+#include "apps/training/trainer.h"
+
+namespace sigma::app {
+
+inline constexpr double kThresholds[] = {0.90, 0.95, 0.97, 0.98};
+
+struct Arm {
+  bool batch_norm;
+  std::string normalize;
+  double lr;
+  std::string label() const {
+    return fmt::format("{} · {}{}", batch_norm ? "batch norm" : "no batch norm", normalize, lr_text);
+  }
+  std::string lr_text;  // " · lr 0.1" when there is more than one
+};
+
+// Counts of values in equal bins; values outside fall into the first and last.
+struct Histogram {
+  double low = -4, high = 4;
+  std::vector<double> share;
+};
+
+// One arm with one seed.
+struct ArmRun {
+  size_t arm = 0;
+  uint64_t seed = 0;
+  std::vector<int64_t> step;  // of each measurement
+  std::vector<double> accuracy, loss,
+      seconds;  // test accuracy, mean training loss since the last, training time so far
+  std::vector<double> p15, p50, p85;  // percentiles of the activations that the histograms show
+  Histogram first_in, first_out, last_in,
+      last_out;  // what goes into the chosen normalization and what comes out
+  double test_accuracy = 0, ms_per_step = 0;
+  int64_t diverged_at = -1;  // step, or -1
+
+  int64_t steps_to(double accuracy_wanted) const;  // -1: never
+  double seconds_to(double accuracy_wanted) const;
+  Json json() const;
+  static ArmRun from(const Json& json);
+};
+
+struct Comparison {
+  Options options;
+  std::string model, data;
+  int64_t steps = 0, eval_every = 0, eval_images = 0, parameters = 0;
+  std::string histogram_layer;  // path of the batch norm
+  std::vector<Arm> arms;
+  std::vector<ArmRun> runs;  // ordered by arm, then seed
+  Json environment;
+  double wall_seconds = 0;
+
+  std::vector<const ArmRun*> of(size_t arm) const;
+};
+
+Json summary_json(const Comparison& c);             // summary.json of cli.md
+std::string measurements_csv(const Comparison& c);  // a row each measurement
+std::string table_text(const Comparison& c);        // for the terminal
+std::string report_html(const Comparison& c);
+// The pictures of the report, also as files.
+std::string curves_picture(const Comparison& c, bool svg);
+std::string histograms_picture(const Comparison& c, bool svg);
+std::string learning_rate_picture(const Comparison& c, bool svg);
+
+}  // namespace sigma::app

@@ -1,0 +1,186 @@
+// `sigma spectrum`: the singular values of a checkpoint's layers.
+#include "apps/verbs/spectrum.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <set>
+
+#include "apps/run/run_folder.h"
+#include "apps/training/checkpoint.h"
+#include "apps/verbs/verbs.h"
+#include "core/math.h"
+#include "layers/layers.h"
+
+namespace sigma::app {
+namespace fs = std::filesystem;
+namespace {
+
+struct Network {
+  NetworkSpectrum found;
+  SavedModel trained, folded;
+};
+
+Network load(const std::string& path, const std::string& label) {
+  Checkpoint c = load_checkpoint(path);
+  Network n{{}, model_from(c, path), model_from(c, path)};
+  const SavedModel& m = n.trained;
+  n.found = {path, label, m.name, m.data, m.batch_norm, m.input, {}};
+  check_finite(m, path);
+  fold_batch_norms(*n.folded.model);
+  return n;
+}
+
+// Whether folding changed the layer.
+bool changed(Module& trained, Module& folded) {
+  StateDict a = trained.state_dict(), b = folded.state_dict();
+  if (a.items.size() != b.items.size()) return true;  // it got a bias
+  for (size_t i = 0; i < a.items.size(); ++i)
+    if (!identical(a.items[i].second, b.items[i].second)) return true;
+  return false;
+}
+
+// Test images and which of them are looked at: evenly spread, because those of a folder are sorted by class.
+struct Images {
+  Dataset data;
+  std::vector<int64_t> rows;
+};
+
+Images images_for(const Options& o, const Network& n) {
+  // An estimated covariance of C features wants several times C samples; a Linear has one an image.
+  int64_t images = 512;
+  n.trained.model->visit([&](const std::string&, Module& m) {
+    if (auto* linear = dynamic_cast<Linear*>(&m)) images = std::max(images, 8 * linear->weight.dim(0));
+  });
+  std::string name = o.data.empty() ? n.trained.data : o.data;
+  Images found{load_dataset(name, {o.data_dir, 1, 0}), {}};
+  check_images(found.data, n.trained.input);
+  const int64_t all = found.data.test.size(), count = std::min(all, o.limit_test > 0 ? o.limit_test : images);
+  if (count < 2) fail(ErrorKind::data, name, "expected at least 2 test images, got {}", count);
+  for (int64_t i = 0; i < count; ++i) found.rows.push_back(i * all / count);
+  return found;
+}
+
+std::map<std::string, ActivationSpectrum> activations(Module& model, const Images& images,
+                                                      const Normalization& normalization) {
+  constexpr int64_t kBatch = 128;
+  const auto count = static_cast<int64_t>(images.rows.size());
+  auto at = images.rows.begin();
+  auto next = [&] {
+    auto end = at + std::min<int64_t>(kBatch, images.rows.end() - at);
+    std::vector<int64_t> rows(at, end);
+    at = end;
+    return Variable(normalized_images(images.data.test, rows, normalization));
+  };
+  std::map<std::string, ActivationSpectrum> found;
+  for (ActivationSpectrum& a : activation_spectra(model, count, next)) found.emplace(a.path, std::move(a));
+  return found;
+}
+
+void measure(Network& n, const Options& o, bool with_activations) {
+  const Shape shape = n.trained.input.shape(1);
+  std::vector<LayerSpectrum> layers = layer_spectra(*n.trained.model, shape);
+  if (layers.empty())
+    fail(ErrorKind::checkpoint, n.found.checkpoint,
+         "expected a model with Conv2d or Linear layers, {} has none", n.found.model);
+  std::map<std::string, LayerSpectrum> folded;
+  if (n.trained.batch_norm)
+    for (LayerSpectrum& l : layer_spectra(*n.folded.model, shape)) folded.emplace(l.path, std::move(l));
+  std::map<std::string, ActivationSpectrum> out[2];
+  if (with_activations) {
+    Images images = images_for(o, n);
+    out[0] = activations(*n.trained.model, images, n.trained.normalization);
+    if (!folded.empty()) out[1] = activations(*n.folded.model, images, n.trained.normalization);
+  }
+  auto add = [&](const LayerSpectrum& l, bool is_folded) {
+    SpectrumRow row{l, is_folded, {}};
+    if (auto it = out[is_folded].find(l.path); it != out[is_folded].end()) row.activations = it->second;
+    n.found.rows.push_back(std::move(row));
+  };
+  for (const LayerSpectrum& l : layers) {
+    add(l, false);
+    auto it = folded.find(l.path);
+    if (it != folded.end() && changed(*n.trained.model->find(l.path), *n.folded.model->find(l.path)))
+      add(it->second, true);
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> distinct_labels(const std::vector<std::string>& paths) {
+  if (paths.size() == 1) return {fs::path(paths[0]).stem().string()};
+  std::vector<std::vector<std::string>> parts;
+  for (const std::string& p : paths) {
+    parts.emplace_back();
+    for (const fs::path& part : fs::path(p).lexically_normal()) parts.back().push_back(part.string());
+  }
+  auto all_share = [&](bool last) {
+    for (auto& p : parts)
+      if (p.empty() || (last ? p.back() : p.front()) != (last ? parts[0].back() : parts[0].front()))
+        return false;
+    return true;
+  };
+  while (all_share(false))
+    for (auto& p : parts) p.erase(p.begin());
+  while (all_share(true))
+    for (auto& p : parts) p.pop_back();
+  std::vector<std::string> labels;
+  for (size_t i = 0; i < paths.size(); ++i)
+    labels.push_back(parts[i].empty() ? paths[i] : fmt::format("{}", fmt::join(parts[i], "/")));
+  // "a/w" and "a/a/w/w": the parts of the second are the path of the first.
+  if (std::set<std::string>(labels.begin(), labels.end()).size() < labels.size()) return paths;
+  return labels;
+}
+
+int run_spectrum(const Options& o, const SpectrumFlags& flags) {
+  check(o);
+  apply_threads(o);
+  if (!flags.activations && (!o.data.empty() || !o.data_dir.empty() || o.limit_test > 0))
+    fail(ErrorKind::usage,
+         !o.data.empty()       ? "--data"
+         : !o.data_dir.empty() ? "--data-dir"
+                               : "--limit-test",
+         "needs --activations: nothing else looks at images");
+  if (flags.csv && o.json) fail(ErrorKind::usage, "--csv", "cannot be combined with --json");
+  for (size_t i = 0; i < flags.checkpoints.size(); ++i)
+    for (size_t k = 0; k < i; ++k)
+      if (fs::path(flags.checkpoints[i]).lexically_normal() ==
+          fs::path(flags.checkpoints[k]).lexically_normal())
+        fail(ErrorKind::usage, "--checkpoint", "\"{}\" is listed twice", flags.checkpoints[i]);
+  const fs::path folder_path = RunFolder::locate(o, "spectrum");
+
+  std::vector<std::string> labels = distinct_labels(flags.checkpoints);
+  std::vector<Network> networks;  // all are read before the first is measured
+  for (size_t i = 0; i < labels.size(); ++i) networks.push_back(load(flags.checkpoints[i], labels[i]));
+  std::vector<NetworkSpectrum> found;
+  for (Network& n : networks) {
+    measure(n, o, flags.activations);
+    found.push_back(std::move(n.found));
+  }
+
+  const std::string csv = spectrum_csv(found), values = singular_values_csv(found);
+  keep_inputs(folder_path, o, flags.checkpoints);
+  RunFolder folder(folder_path, o, values.size() + (4 << 20));
+  Json config{{"checkpoint", flags.checkpoints}, {"activations", flags.activations}};
+  if (flags.activations) config["data"] = o.data, config["limit-test"] = o.limit_test;
+  folder.write_json("config.json", config);
+  folder.write_json("env.json", environment());
+  folder.write("spectrum.csv", csv);
+  folder.write("singular_values.csv", values);
+  std::vector<Chart> charts = spectrum_charts(found);
+  const int columns = charts.size() == 1 ? 1 : charts.size() == 3 ? 3 : 2;
+  folder.write("spectrum.svg", to_svg(charts, columns));
+  folder.write("spectrum.png", to_png(charts, columns));
+  Json summary = spectrum_json(found);
+  folder.write_json("summary.json", summary);
+  if (flags.csv) {
+    std::fputs(csv.c_str(), stdout);
+  } else if (!o.quiet) {
+    std::fputs(spectrum_table(found).c_str(), stdout);
+    std::puts(fmt::format("picture: {}", fs::absolute(folder.path() / "spectrum.png").string()).c_str());
+  }
+  if (o.json) std::puts(summary.dump().c_str());
+  return 0;
+}
+
+}  // namespace sigma::app

@@ -1,0 +1,117 @@
+#include "layers/fused/fusion.h"
+
+#include <typeinfo>
+#include <utility>
+
+#include "layers/activations.h"
+#include "layers/batch_norm.h"
+#include "layers/conv2d.h"
+#include "layers/linear.h"
+#include "layers/sequential.h"
+
+namespace sigma {
+namespace {
+
+thread_local bool fusion = true;
+
+template <class Layer>
+Layer* as(Module* m) {
+  return m && typeid(*m) == typeid(Layer) ? static_cast<Layer*>(m) : nullptr;
+}
+BatchNorm* as_norm(Module* m) {
+  if (auto* norm = as<BatchNorm2d>(m)) return norm;
+  return as<BatchNorm1d>(m);
+}
+
+using Children = std::vector<std::pair<std::string, ModulePtr>>;
+
+// A Sequential in the chain, such as a layer in two factors, is a part of it unless it is observed.
+bool is_nested(const Module& m) { return typeid(m) == typeid(Sequential) && !m.has_forward_hooks(); }
+
+void flatten(const Children& children, size_t begin, size_t end, Children& flat) {
+  for (size_t i = begin; i < end; ++i) {
+    const Module& m = *children[i].second;
+    if (is_nested(m))
+      flatten(m.named_children(), 0, m.named_children().size(), flat);
+    else
+      flat.push_back(children[i]);
+  }
+}
+
+// Steps through the children; layers folded away are passed over, observed ones are not offered for fusion.
+struct Cursor {
+  const Children& children;
+  size_t at, end;
+
+  Module* peek() {
+    while (at < end && as<Identity>(children[at].second.get()) && !children[at].second->has_forward_hooks())
+      ++at;
+    return at < end ? children[at].second.get() : nullptr;
+  }
+  template <class Find>
+  auto take(Find find) -> decltype(find(nullptr)) {
+    Module* m = peek();
+    if (!m || m->has_forward_hooks()) return nullptr;
+    auto* found = find(m);
+    if (found) ++at;
+    return found;
+  }
+};
+
+}  // namespace
+
+void check_skip(const Variable& y, const Variable& skip) {
+  SIGMA_CHECK(y.shape() == skip.shape(), "residual", "body and shortcut give different shapes, {} and {}",
+              y.shape().str(), skip.shape().str());
+  SIGMA_CHECK(y.dtype() == skip.dtype(), "residual", "body and shortcut give different types, {} and {}",
+              name_of(y.dtype()), name_of(skip.dtype()));
+}
+
+NoFusion::NoFusion() : previous_(std::exchange(fusion, false)) {}
+NoFusion::~NoFusion() { fusion = previous_; }
+
+Variable run_chain(const std::vector<std::pair<std::string, ModulePtr>>& children, size_t begin, size_t end,
+                   const Variable& x, const Variable& skip) {
+  for (size_t i = begin; i < end; ++i) {
+    if (!is_nested(*children[i].second)) continue;
+    Children flat;
+    flatten(children, begin, end, flat);
+    return run_chain(flat, 0, flat.size(), x, skip);
+  }
+  Variable y = x;
+  bool skipped = !skip.defined();
+  Cursor cursor{children, begin, end};
+  while (Module* m = cursor.peek()) {
+    Conv2d* conv = fusion ? cursor.take(as<Conv2d>) : nullptr;
+    BatchNorm* norm = fusion ? cursor.take(as_norm) : nullptr;
+    Linear* linear = fusion && !conv && !norm ? cursor.take(as<Linear>) : nullptr;
+    if (!conv && !norm && !linear) {
+      y = (*m)(y);
+      ++cursor.at;
+      continue;
+    }
+    BatchNormArguments after;
+    if (norm) {
+      after.relu = cursor.take(as<ReLU>) != nullptr;
+      // Sequences are rearranged for the norm: their skip is added apart.
+      if (!after.relu && !skipped && !cursor.peek() && y.rank() != 3) {
+        after.relu = skipped = true;
+        after.skip = skip;
+      }
+      if (conv) y = conv->forward(y, {.moments = norm->uses_batch_statistics() ? &after.moments : nullptr});
+      if (after.skip.defined()) check_skip(y, skip);  // a norm keeps the shape
+      y = norm->forward(y, std::move(after));
+    } else if (conv) {
+      bool no_gradient = !will_record({y, conv->weight, conv->bias});
+      y = conv->forward(y, {.relu = no_gradient && cursor.take(as<ReLU>)});
+    } else {
+      bool no_gradient = !will_record({y, linear->weight, linear->bias});
+      y = linear->forward(y, no_gradient && cursor.take(as<ReLU>));
+    }
+  }
+  if (skipped) return y;
+  check_skip(y, skip);
+  return relu(add(y, skip));
+}
+
+}  // namespace sigma
