@@ -1,6 +1,11 @@
 #include "core/check.h"
 
+#include "core/text.h"
+
 namespace sigma {
+
+Error::Error(ErrorKind kind, const std::string& message)
+    : std::runtime_error(printable(message)), kind_(kind) {}
 
 void throw_error(ErrorKind kind, std::string_view place, const std::string& message) {
   throw Error(kind, place.empty() ? message : fmt::format("{}: {}", place, message));

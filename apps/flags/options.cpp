@@ -5,9 +5,9 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "apps/training/initial_weights.h"
-#include "core/file.h"
 #include "core/parallel.h"
 #include "layers/networks/models.h"
 #include "optim/lr_schedule.h"
@@ -235,10 +235,8 @@ std::string nearest(const std::string& word, const std::vector<std::string>& kno
 }
 
 std::vector<std::string> config_arguments(const std::string& path, const std::vector<std::string>& known) {
-  Bytes bytes = read_file(path, 1 << 20);
-  Json json = Json::parse(bytes.begin(), bytes.end(), nullptr, false);
-  if (json.is_discarded() || !json.is_object())
-    fail(ErrorKind::usage, path, "expected a JSON object of flags");
+  const Json json = read_json_file(path, ErrorKind::usage, 1 << 20);
+  if (!json.is_object()) fail(ErrorKind::usage, path, "expected a JSON object of flags");
   std::vector<std::string> arguments;
   for (auto& [key, value] : json.items()) {
     bool meaningless = key == "config" || key == "help";  // flags of the command line alone

@@ -2,11 +2,11 @@
 // checked, written back as the run's config.json.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "core/dtype.h"
+#include "core/json.h"
 #include "data/transforms/transforms.h"
 
 namespace CLI {
@@ -14,8 +14,6 @@ class App;
 }
 
 namespace sigma::app {
-
-using Json = nlohmann::ordered_json;
 
 struct Options {
   std::string data = "synth-digits", data_dir, model = "cnn";

@@ -1,5 +1,8 @@
 // The flags of a run: as JSON, compared with an earlier run's, and what they mean for its length and threads.
 #include "apps/verbs/verbs.h"
+
+#include <nlohmann/json.hpp>
+
 #include "core/parallel.h"
 
 namespace sigma::app {

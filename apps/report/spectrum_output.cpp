@@ -1,6 +1,7 @@
 // Table, CSV, JSON and pictures of `sigma spectrum`.
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "apps/run/run_folder.h"
 #include "apps/verbs/spectrum.h"

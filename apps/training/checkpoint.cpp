@@ -35,9 +35,8 @@ Checkpoint load_checkpoint(const std::string& path) {
   if (!c.content.metadata.count("sha256"))
     fail(ErrorKind::checkpoint, path, "the content was altered: its sha256 is missing from the metadata");
   verify_digest(c.content, path);
-  c.meta = Json::parse(c.content.metadata.at("sigma"), nullptr, false);
-  if (c.meta.is_discarded() || !c.meta.is_object())
-    fail(ErrorKind::checkpoint, path, "the sigma metadata is not valid JSON");
+  c.meta = parse_json(c.content.metadata.at("sigma"), ErrorKind::checkpoint, path + ": metadata");
+  if (!c.meta.is_object()) fail(ErrorKind::checkpoint, path, "metadata: expected a JSON object");
   return c;
 }
 

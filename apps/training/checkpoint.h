@@ -3,6 +3,7 @@
 // metadata, under a digest.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "apps/flags/options.h"

@@ -3,6 +3,7 @@
 // sum's, so a kernel that needs fewer multiplications may exceed the peak; bytes are those of the operands,
 // each counted once.
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "apps/verbs/bench.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "apps/verbs/bench.h"
 #include "core/kernels/gemm.h"

@@ -227,8 +227,7 @@ int run_compare(const Options& o) {
   std::string finished_file = folder / "arms.json";
   std::error_code ignored;
   if (o.resume && std::filesystem::exists(finished_file, ignored)) {
-    Bytes bytes = read_file(finished_file);
-    Json saved = Json::parse(bytes.begin(), bytes.end(), nullptr, false);
+    const Json saved = read_json_file(finished_file, ErrorKind::checkpoint, uint64_t{1} << 30);
     try {
       std::string differing = differing_flags(saved.at("config"), config);
       if (saved.at("fingerprint") != fingerprint(data))

@@ -1,6 +1,7 @@
 // What `compare` measures: arms (batch norm x normalization x learning rate), several seeds each.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 

@@ -1,6 +1,7 @@
 // `sigma summary`, `sigma gradcheck` and `sigma env`.
 #include <cstdio>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "apps/run/run_folder.h"
 #include "apps/verbs/verbs.h"

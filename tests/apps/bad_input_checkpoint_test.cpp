@@ -8,7 +8,6 @@
 using namespace sigma;
 using namespace sigma::test;
 namespace fs = std::filesystem;
-using app::Json;
 
 namespace {
 

@@ -139,7 +139,7 @@ TEST_CASE("config.json of a run repeats it, and flags override it", "[cli]") {
   refused(R"({"epocs": 3})", "unknown key \"epocs\"; did you mean \"epochs\"?");
   refused(R"({"epochs": {}})", "\"epochs\"");
   refused("[1]", "expected a JSON object");
-  refused("{", "expected a JSON object");
+  refused("{", "the JSON is cut off");
 }
 
 TEST_CASE("runs are numbered, and never overwritten unless asked", "[cli]") {

@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "core/json.h"
 #include "data/dataset.h"
 #include "tests/support/support.h"
 
 namespace sigma::test {
 
-using Json = nlohmann::ordered_json;
 using Arguments = std::vector<std::string>;
 
 Arguments operator+(Arguments a, const Arguments& b);

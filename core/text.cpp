@@ -1,0 +1,71 @@
+#include "core/text.h"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+
+namespace sigma {
+namespace {
+
+struct CodePoint {
+  uint32_t value;
+  size_t bytes;  // 0: ill-formed
+};
+
+CodePoint decode(std::string_view text) {
+  auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const uint8_t lead = byte(0);
+  if (lead < 0x80) return {lead, 1};
+  const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return {0, 0};
+  uint32_t value = lead & (0x7fu >> length);
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return {0, 0};
+    value = value << 6 | (byte(i) & 0x3f);
+  }
+  const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+  const bool surrogate = value >= 0xd800 && value <= 0xdfff;
+  if (value < least[length] || value > 0x10ffff || surrogate) return {0, 0};
+  return {value, length};
+}
+
+bool is_control(uint32_t c) {
+  const bool c0 = c < 0x20 || c == 0x7f, c1 = c >= 0x80 && c < 0xa0;
+  const bool turns = (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+  const bool breaks = c == 0x2028 || c == 0x2029;
+  return c0 || c1 || turns || breaks;
+}
+
+}  // namespace
+
+size_t invalid_utf8_at(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    const CodePoint c = decode(text.substr(at));
+    if (c.bytes == 0) return at;
+    at += c.bytes;
+  }
+  return text.size();
+}
+
+std::string printable(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const CodePoint c = decode(text);
+    const size_t bytes = c.bytes ? c.bytes : 1;
+    if (c.bytes && !is_control(c.value)) {
+      out.append(text.substr(0, bytes));
+    } else if (c.value == '\n' && c.bytes) {
+      out += "\\n";
+    } else if (c.value == '\t') {
+      out += "\\t";
+    } else {
+      for (char b : text.substr(0, bytes)) out += fmt::format("\\x{:02x}", static_cast<uint8_t>(b));
+    }
+    text.remove_prefix(bytes);
+  }
+  return out;
+}
+
+}  // namespace sigma

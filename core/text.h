@@ -1,0 +1,22 @@
+// Text from outside: whether it is UTF-8, and how to show it when it may be anything.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace sigma {
+
+// Where the first byte is that does not belong to well-formed UTF-8 (RFC 3629: no overlong forms, no
+// surrogates, nothing above U+10FFFF); text.size() when there is none.
+size_t invalid_utf8_at(std::string_view text);
+inline bool is_utf8(std::string_view text) { return invalid_utf8_at(text) == text.size(); }
+
+// The text as a terminal may show it: control characters (C0, DEL, C1, and those that turn the direction of
+// writing) and bytes that are no UTF-8 become \n, \t, \x1b, \xff. Everything else stays as it is, the
+// backslash too, so that printable(printable(x)) == printable(x).
+std::string printable(std::string_view text);
+// No control character in it and all UTF-8.
+inline bool is_printable(std::string_view text) { return printable(text) == text; }
+
+}  // namespace sigma
