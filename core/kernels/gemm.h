@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+
+#include "core/kernels/blas.h"
 
 namespace sigma::kernels {
 
@@ -18,12 +19,5 @@ void gemm(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, T alpha, const T*
 template <class T>
 void parallel_gemm(Trans ta, Trans tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
                    const T* b, int64_t ldb, T beta, T* c, int64_t ldc);
-
-// What OpenBLAS runs on, e.g. "SkylakeX"; and whether that is below what the CPU could do.
-std::string blas_core();
-std::string blas_version();
-// Products of small integers, compared exactly. Old OpenBLAS releases were wrong on new CPUs (numpy issue
-// 24903).
-bool blas_self_test();
 
 }  // namespace sigma::kernels

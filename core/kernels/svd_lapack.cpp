@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "core/kernels/blas.h"
 #include "core/kernels/scratch.h"
 #include "core/kernels/svd.h"
 
@@ -97,6 +98,7 @@ template <class T>
 int svd_lapack(const SvdSize& s, const T* a, T* u, Real<T>* values, T* vh) {
   const int m = static_cast<int>(s.n), n = static_cast<int>(s.m);
   if (s.k() == 0) return 0;
+  const BlasScope here;
   const char* job = !u ? "N" : s.full ? "A" : "S";
   const int ldu = m, ldvt = static_cast<int>(s.columns_u());
   const int64_t size = s.m * s.n, left = u ? s.rows_vh() * s.n : 1, right = u ? s.m * s.columns_u() : 1;
