@@ -46,6 +46,7 @@ class ReLU : public Module {
  public:
   Variable forward(const Variable& x) override { return relu(x); }
   std::string kind() const override { return "ReLU"; }
+  Role role() const override { return role_of(*this, Role::relu); }
 };
 
 struct LeakyReLUOptions {

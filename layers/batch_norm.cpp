@@ -280,7 +280,8 @@ BatchNorm::BatchNorm(int64_t channels, BatchNormOptions options, const char* tag
 
 Variable BatchNorm::forward(const Variable& x, BatchNormArguments a) {
   check_rank(x.shape());
-  bool tracked = running_mean.defined(), update = is_training() && tracked && options_.track_running_stats;
+  bool tracked = running_mean.defined(),
+       update = is_training() && tracks_statistics() && statistics_update_enabled();
   a.weight = weight, a.bias = bias, a.eps = options_.eps;
   a.training = is_training() || !tracked;
   if (update || !a.training) a.running_mean = running_mean, a.running_var = running_var;
@@ -336,39 +337,21 @@ Moments merge(const Moments& a, const Moments& b) {
           a.m2 + b.m2 + delta * delta * (a.count * b.count / count)};
 }
 
-void update_bn(Module& model, const std::function<Variable()>& next) {
-  struct Saved {
-    BatchNorm* layer;
-    std::optional<double> momentum;
-  };
-  std::vector<Saved> layers;
-  std::vector<std::pair<Module*, bool>> modes;
-  model.visit([&](const std::string&, Module& m) {
-    modes.emplace_back(&m, m.is_training());
-    if (auto* bn = dynamic_cast<BatchNorm*>(&m);
-        bn && bn->running_mean.defined() && bn->options().track_running_stats)
-      layers.push_back({bn, bn->options().momentum});
-  });
-  for (Saved& s : layers) {
-    s.layer->reset_running_stats();
-    s.layer->set_momentum(std::nullopt);
+ChannelMap BatchNorm::channel_map() const {
+  SIGMA_CHECK(!is_training(), "batch_norm",
+              "expected a layer in eval mode, got one in training mode; call eval() first");
+  SIGMA_CHECK(tracks_statistics(), "batch_norm", "the layer does not track running statistics");
+  const auto count = static_cast<size_t>(channels_);
+  ChannelMap map{running_mean.value().to_vector(), std::vector<double>(count, 1),
+                 std::vector<double>(count, 0)};
+  const std::vector<double> var = running_var.value().to_vector();
+  if (bias.defined()) map.shift = bias.value().to_vector();
+  if (weight.defined()) map.scale = weight.value().to_vector();
+  for (size_t c = 0; c < count; ++c) {
+    const double v = var[c] + options_.eps;
+    map.scale[c] = v == 0 ? 0 : map.scale[c] / std::sqrt(v);
   }
-  auto restore = [&] {
-    for (Saved& s : layers) s.layer->set_momentum(s.momentum);
-    for (auto& [m, mode] : modes) {
-      // Each module's own mode: train() would set those below as well, so parents first.
-      m->train(mode);
-    }
-  };
-  try {
-    NoGrad off;
-    model.train();
-    for (Variable x = next(); x.defined(); x = next()) model(x);
-  } catch (...) {
-    restore();
-    throw;
-  }
-  restore();
+  return map;
 }
 
 }  // namespace sigma

@@ -24,6 +24,7 @@
 
 #include <optional>
 
+#include "layers/channel_norm.h"
 #include "layers/module.h"
 
 namespace sigma {
@@ -49,19 +50,22 @@ struct BatchNormOptions {
   bool track_running_stats = true;
 };
 
-class BatchNorm : public Module {
+class BatchNorm : public Module, public ChannelNorm {
  public:
   Variable forward(const Variable& x) override { return forward(x, {}); }
   // With what follows or came before it, see fusion.h; `fused` gives relu, skip and moments.
   Variable forward(const Variable& x, BatchNormArguments fused);
   bool uses_batch_statistics() const { return is_training() || !running_mean.defined(); }
   std::string describe() const override;
-  int64_t macs(const Shape& in, const Shape&) const override { return in.numel(); }
   bool decays(const std::string&) const override { return false; }
   void reset_parameters(uint64_t, const std::string&) override;  // weight 1, bias 0, fresh statistics
-  void reset_running_stats();                                    // mean 0, variance 1, count 0
+  ChannelNorm* channel_norm() override { return this; }
+  ChannelMap channel_map() const override;
+  bool tracks_statistics() const override { return running_mean.defined() && options_.track_running_stats; }
+  void reset_running_stats() override;  // mean 0, variance 1, count 0
+  std::optional<double> momentum() const override { return options_.momentum; }
   const BatchNormOptions& options() const { return options_; }
-  void set_momentum(std::optional<double> momentum) { options_.momentum = momentum; }
+  void set_momentum(std::optional<double> momentum) override { options_.momentum = momentum; }
   // Off: training no longer updates the buffers; eval still uses them.
   void set_track_running_stats(bool on) { options_.track_running_stats = on; }
   int64_t channels() const { return channels_; }
@@ -85,6 +89,7 @@ class BatchNorm1d : public BatchNorm {
   explicit BatchNorm1d(int64_t channels, BatchNormOptions options = {})
       : BatchNorm(channels, options, "batch_norm1d") {}
   std::string kind() const override { return "BatchNorm1d"; }
+  Role role() const override { return role_of(*this, Role::batch_norm); }
 
  protected:
   void check_rank(const Shape& shape) const override;
@@ -96,6 +101,7 @@ class BatchNorm2d : public BatchNorm {
   explicit BatchNorm2d(int64_t channels, BatchNormOptions options = {})
       : BatchNorm(channels, options, "batch_norm2d") {}
   std::string kind() const override { return "BatchNorm2d"; }
+  Role role() const override { return role_of(*this, Role::batch_norm); }
 
  protected:
   void check_rank(const Shape& shape) const override;
@@ -106,10 +112,5 @@ struct Moments {
   double count = 0, mean = 0, m2 = 0;
 };
 Moments merge(const Moments& a, const Moments& b);
-
-// Re-estimates the running statistics of every batch norm in `model`: reset, one pass in training mode with a
-// cumulative average and no gradients, then momentum and mode as before. `next` gives the batches; an
-// undefined Variable ends the pass.
-void update_bn(Module& model, const std::function<Variable()>& next);
 
 }  // namespace sigma

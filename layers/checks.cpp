@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/math.h"
+#include "core/rng.h"
 #include "layers/layers.h"
 
 namespace sigma {
@@ -84,6 +85,41 @@ const std::vector<LayerExample>& layer_examples() {
   return table;
 }
 
+namespace {
+
+// Takes a module to float64 on copies of its values; at the end of the scope it has its own back, every bit.
+class Untouched {
+ public:
+  explicit Untouched(Module& module) {
+    for (auto* list : {&parameters_, &buffers_})
+      for (auto& [name, v] : list == &parameters_ ? module.named_parameters() : module.named_buffers())
+        list->push_back({v, v.value(), v.grad()});
+    for (auto* list : {&parameters_, &buffers_})
+      for (Saved& s : *list)
+        s.variable.mutable_value() =
+            is_floating(s.value.dtype()) ? s.value.to(DType::float64).clone() : s.value.clone();
+    for (Saved& s : parameters_) s.variable.zero_grad();
+  }
+  Untouched(const Untouched&) = delete;
+  Untouched& operator=(const Untouched&) = delete;
+  ~Untouched() {
+    for (auto* list : {&parameters_, &buffers_})
+      for (Saved& s : *list) {
+        s.variable.mutable_value() = s.value;
+        s.variable.set_grad(s.gradient);
+      }
+  }
+
+ private:
+  struct Saved {
+    Variable variable;
+    Tensor value, gradient;
+  };
+  std::vector<Saved> parameters_, buffers_;
+};
+
+}  // namespace
+
 Tensor smooth_input(const Shape& shape, uint64_t seed) {
   Tensor x = Tensor::empty(shape, DType::float64);
   int64_t n = x.numel();
@@ -110,8 +146,7 @@ Tensor smooth_input(const Shape& shape, uint64_t seed) {
 }
 
 GradcheckResult gradcheck_module(Module& module, const Tensor& x, GradcheckOptions options) {
-  module.to(DType::float64);
-  auto parameters = module.parameters();
+  const Untouched keep(module);
   // Checked at random values: batch norm's initial 1 and 0 would hide a mistake in their use.
   uint64_t stream = 0;
   for (auto& [name, p] : module.named_parameters())

@@ -9,8 +9,7 @@
 #include "autograd/ops.h"
 #include "autograd/precision.h"
 #include "core/kernels/conv.h"
-#include "layers/init.h"
-#include "layers/module.h"
+#include "layers/affine.h"
 
 namespace sigma {
 
@@ -22,6 +21,8 @@ struct Conv2dOptions {
   int64_t groups = 1;
   bool bias = true;
 };
+
+Conv2dOptions conv2d_options(const AffineForm& form);
 
 // Sizes of a convolution; throws when the input does not fit.
 inline kernels::ConvSize conv2d_size(const Shape& x, const Shape& w, const Conv2dOptions& o) {
@@ -112,52 +113,18 @@ inline Variable conv2d(const Variable& given, const Variable& weight, const Vari
 }
 
 // Initial values as PyTorch's: weight and bias uniform in +-1/sqrt(fan_in).
-class Conv2d : public Module {
+class Conv2d : public AffineLayer {
  public:
-  Conv2d(int64_t in, int64_t out, Conv2dOptions options = {}) : in_(in), out_(out), options_(options) {
-    const Conv2dOptions& o = options_;
-    SIGMA_CHECK(in > 0 && out > 0 && o.kernel.h > 0 && o.kernel.w > 0, "conv2d",
-                "expected channels and kernel of at least 1");
-    SIGMA_CHECK(o.stride.h > 0 && o.stride.w > 0 && o.dilation.h > 0 && o.dilation.w > 0, "conv2d",
-                "expected stride and dilation of at least 1, got {} and {}", o.stride.str(),
-                o.dilation.str());
-    SIGMA_CHECK(o.padding.h >= 0 && o.padding.w >= 0, "conv2d", "expected padding of at least 0, got {}",
-                o.padding.str());
-    SIGMA_CHECK(o.groups > 0 && in % o.groups == 0 && out % o.groups == 0, "conv2d",
-                "expected groups that divide {} and {} channels, got {}", in, out, o.groups);
-    weight = register_parameter("weight", Tensor::empty({out, in / o.groups, o.kernel.h, o.kernel.w},
-                                                        DType::float32, Layout::channels_last));
-    if (o.bias) bias = register_parameter("bias", Tensor::empty({out}));
-    reset_parameters(0, "conv2d");
-  }
+  Conv2d(int64_t in, int64_t out, Conv2dOptions options = {});
   Variable forward(const Variable& x) override { return conv2d(x, weight, bias, options_); }
   Variable forward(const Variable& x, Conv2dFused fused) { return conv2d(x, weight, bias, options_, fused); }
   std::string kind() const override { return "Conv2d"; }
-  std::string describe() const override {
-    const Conv2dOptions& o = options_;
-    std::string s =
-        fmt::format("Conv2d({}, {}, kernel_size={}, stride={}", in_, out_, o.kernel.str(), o.stride.str());
-    if (!(o.padding == Pair(0))) s += ", padding=" + o.padding.str();
-    if (!(o.dilation == Pair(1))) s += ", dilation=" + o.dilation.str();
-    if (o.groups != 1) s += fmt::format(", groups={}", o.groups);
-    return s + (bias.defined() ? ")" : ", bias=False)");
-  }
-  int64_t macs(const Shape&, const Shape& out) const override { return out.numel() * weight.numel() / out_; }
-  void reset_parameters(uint64_t seed, const std::string& path) override {
-    double bound = 1 / std::sqrt(init::fans_of(weight.shape()).in);
-    init::uniform(weight.mutable_value(), -bound, bound, Rng(seed, "init/" + path + ".weight"));
-    if (bias.defined())
-      init::uniform(bias.mutable_value(), -bound, bound, Rng(seed, "init/" + path + ".bias"));
-  }
-  void ensure_bias() {
-    if (!bias.defined()) bias = register_parameter("bias", Tensor::zeros({out_}, weight.dtype()));
-  }
+  std::string describe() const override;
+  Role role() const override { return role_of(*this, Role::convolution); }
+  ModulePtr make(const AffineForm& form) const override;
   const Conv2dOptions& options() const { return options_; }
 
-  Variable weight, bias;  // bias is undefined without one
-
  private:
-  int64_t in_, out_;
   Conv2dOptions options_;
 };
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "autograd/ops.h"
+#include "core/rng.h"
 #include "layers/module.h"
 
 namespace sigma {
@@ -37,9 +38,16 @@ class Dropout : public Module {
   std::string kind() const override { return "Dropout"; }
   std::string describe() const override { return fmt::format("Dropout(p={})", p_); }
   void reset_parameters(uint64_t seed, const std::string& path) override {
-    seed_ = seed, path_ = path, set_step(0);
+    seed_ = seed;
+    path_ = path;
+    start_step(0);
   }
-  void set_step(uint64_t step) override { step_ = step, calls_ = 0; }
+
+ protected:
+  void start_step(uint64_t step) override {
+    step_ = step;
+    calls_ = 0;
+  }
 
  private:
   double p_;

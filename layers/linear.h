@@ -6,8 +6,7 @@
 #include "autograd/precision.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/gemm.h"
-#include "layers/init.h"
-#include "layers/module.h"
+#include "layers/affine.h"
 
 namespace sigma {
 
@@ -83,37 +82,17 @@ struct LinearOptions {
 };
 
 // Initial values as PyTorch's: weight and bias uniform in +-1/sqrt(in).
-class Linear : public Module {
+class Linear : public AffineLayer {
  public:
-  Linear(int64_t in, int64_t out, LinearOptions options = {}) : in_(in), out_(out) {
-    SIGMA_CHECK(in > 0 && out > 0, "linear", "expected sizes of at least 1, got {} and {}", in, out);
-    weight = register_parameter("weight", Tensor::empty({out, in}));
-    if (options.bias) bias = register_parameter("bias", Tensor::empty({out}));
-    reset_parameters(0, "linear");
-  }
+  Linear(int64_t in, int64_t out, LinearOptions options = {});
+  // On weights that another layer has too; `shared_bias` may be undefined.
+  explicit Linear(Variable shared_weight, Variable shared_bias = {});
   Variable forward(const Variable& x) override { return linear(x, weight, bias); }
   Variable forward(const Variable& x, bool relu) { return linear(x, weight, bias, relu); }
   std::string kind() const override { return "Linear"; }
-  std::string describe() const override {
-    return fmt::format("Linear(in_features={}, out_features={}, bias={})", in_, out_,
-                       bias.defined() ? "True" : "False");
-  }
-  int64_t macs(const Shape& in, const Shape&) const override { return in.numel() * out_; }
-  void reset_parameters(uint64_t seed, const std::string& path) override {
-    double bound = 1 / std::sqrt(static_cast<double>(in_));
-    init::uniform(weight.mutable_value(), -bound, bound, Rng(seed, "init/" + path + ".weight"));
-    if (bias.defined())
-      init::uniform(bias.mutable_value(), -bound, bound, Rng(seed, "init/" + path + ".bias"));
-  }
-  // Gives the layer a bias of zeros when it has none, for folding batch normalization into it.
-  void ensure_bias() {
-    if (!bias.defined()) bias = register_parameter("bias", Tensor::zeros({out_}, weight.dtype()));
-  }
-
-  Variable weight, bias;  // bias is undefined without one
-
- private:
-  int64_t in_, out_;
+  std::string describe() const override;
+  Role role() const override { return role_of(*this, Role::linear); }
+  ModulePtr make(const AffineForm& form) const override;
 };
 
 }  // namespace sigma

@@ -123,6 +123,8 @@ class MaxPool2d : public Module {
   explicit MaxPool2d(PoolOptions options = {}) : options_(options) {}
   Variable forward(const Variable& x) override { return max_pool2d(x, options_); }
   std::string kind() const override { return "MaxPool2d"; }
+  Role role() const override { return role_of(*this, Role::max_pool); }
+  const PoolOptions& options() const { return options_; }
   std::string describe() const override {
     Pair stride = options_.stride.h ? options_.stride : options_.kernel;
     return fmt::format("MaxPool2d(kernel_size={}, stride={}, padding={})", options_.kernel.str(),

@@ -23,6 +23,8 @@ class Residual : public Module {
     return add(y, skip);
   }
   std::string kind() const override { return "Residual"; }
+  std::span<const Child> chain() const override { return std::span(named_children()).first(1); }
+  bool replaces_children() const override { return true; }
 };
 
 // ResNet's basic block: relu(bn2(conv2(relu(bn1(conv1(x))))) + downsample(x)), 3x3 convolutions, the first
@@ -56,7 +58,8 @@ class BasicBlock : public Module {
     return run_chain(children, 0, body_, x, body_ < children.size() ? (*children[body_].second)(x) : x);
   }
   std::string kind() const override { return "BasicBlock"; }
-  bool is_chain() const override { return true; }
+  std::span<const Child> chain() const override { return std::span(named_children()).first(body_); }
+  bool replaces_children() const override { return true; }
 
  private:
   size_t body_;  // children before the shortcut

@@ -35,7 +35,9 @@ class Sequential : public Module {
     return run_chain(named_children(), 0, named_children().size(), x);
   }
   std::string kind() const override { return "Sequential"; }
-  bool is_chain() const override { return true; }
+  Role role() const override { return role_of(*this, Role::chain); }
+  std::span<const Child> chain() const override { return named_children(); }
+  bool replaces_children() const override { return true; }
 };
 
 // The layer that does nothing; stands where a layer was folded away.
@@ -43,6 +45,7 @@ class Identity : public Module {
  public:
   Variable forward(const Variable& x) override { return x; }
   std::string kind() const override { return "Identity"; }
+  Role role() const override { return role_of(*this, Role::identity); }
 };
 
 }  // namespace sigma

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+
+#include "layers/passes/trace.h"
 
 namespace sigma::app {
 namespace {
@@ -66,8 +69,6 @@ int64_t macs_of(const Candidate& c, const Choice& ch) {
 std::vector<Candidate> candidates_of(Module& model, const ModelInput& input,
                                      const std::optional<FactorScheme>& scheme) {
   std::vector<Candidate> all;
-  std::vector<std::pair<Module*, size_t>> hooks;
-  std::vector<std::pair<Shape, Shape>> shapes;
   auto schemes_of = [&](const Module& layer) {
     auto schemes = factor_schemes(layer);
     std::erase_if(schemes,
@@ -79,28 +80,21 @@ std::vector<Candidate> candidates_of(Module& model, const ModelInput& input,
     auto schemes = schemes_of(*layer);
     if (schemes.empty()) return;
     found |= !scheme || schemes[0] == *scheme;
-    size_t index = all.size();
+    for (const Candidate& c : all)
+      if (c.layer == layer) return;  // shared: replaced wherever it is
     all.push_back({path, layer, {}, 0, 0, 0, {}});
-    shapes.emplace_back();
-    size_t hook = layer->register_forward_hook(
-        [&shapes, index](const Module&, const Variable& in, const Variable& out) {
-          shapes[index] = {in.shape(), out.shape()};
-        });
-    hooks.emplace_back(layer.get(), hook);
   };
   model.visit([&](const std::string& path, Module& m) {
+    if (!m.replaces_children()) return;
     for (auto& [name, child] : m.named_children()) add(join_path(path, name), child);
   });
   if (!found) all.clear();
-  if (!all.empty()) {
-    NoGrad off;
-    model.eval();
-    model(Variable(Tensor::zeros(input.shape(1), DType::float32, Layout::channels_last)));
-  }
-  for (auto& [m, id] : hooks) m->remove_forward_hook(id);
-  for (size_t i = 0; i < all.size(); ++i) {
-    Candidate& c = all[i];
-    auto& [in, out] = shapes[i];
+  std::map<const Module*, std::pair<Shape, Shape>> shapes;
+  if (!all.empty())
+    for (const TraceRow& r : trace(model, input.shape(1))) shapes[r.module] = {r.in, r.out};
+  std::erase_if(all, [&](const Candidate& c) { return !shapes.count(c.layer.get()); });  // never called
+  for (Candidate& c : all) {
+    auto& [in, out] = shapes.at(c.layer.get());
     for (auto& [name, p] : c.layer->named_parameters()) {
       c.parameters += p.numel();
       if (name == "weight") c.weight = p.shape();

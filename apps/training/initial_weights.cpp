@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "core/rng.h"
-#include "layers/conv2d.h"
-#include "layers/linear.h"
+#include "layers/affine.h"
+#include "layers/init.h"
 #include "layers/passes/patch_whitening.h"
 
 namespace sigma::app {
@@ -16,8 +16,7 @@ constexpr int64_t kMaxImages = 5000, kMaxPixels = int64_t{1} << 26;
 
 struct Layer {
   std::string path, kind;
-  Conv2d* conv = nullptr;
-  Variable weight;  // undefined unless a convolution or linear
+  AffineLayer* affine = nullptr;  // null when it is none
 };
 
 // The layers that have parameters, in the order of the network.
@@ -25,10 +24,7 @@ std::vector<Layer> layers_of(Module& model) {
   std::vector<Layer> layers;
   model.visit([&](const std::string& path, Module& m) {
     if (!m.named_children().empty() || m.named_parameters().empty()) return;
-    Layer layer{path, m.kind(), dynamic_cast<Conv2d*>(&m), {}};
-    if (layer.conv) layer.weight = layer.conv->weight;
-    if (auto* linear = dynamic_cast<Linear*>(&m)) layer.weight = linear->weight;
-    layers.push_back(layer);
+    layers.push_back({path, m.kind(), m.affine()});
   });
   return layers;
 }
@@ -50,11 +46,11 @@ void initialize_weights(Module& model, const TrainSetup& setup, const Dataset& d
   check_init_fits(setup, model);
   std::vector<Layer> layers = layers_of(model);
   if (setup.init == "patch-whitening")
-    return init::patch_whitening(layers[0].weight.mutable_value(), some_images(setup, dataset.train));
-  std::erase_if(layers, [](const Layer& layer) { return !layer.weight.defined(); });
+    return init::patch_whitening(layers[0].affine->weight.mutable_value(), some_images(setup, dataset.train));
+  std::erase_if(layers, [](const Layer& layer) { return !layer.affine; });
   for (size_t i = 0; i < layers.size(); ++i) {
     Rng rng(setup.seed, "init/" + layers[i].path + ".weight");
-    Tensor& weight = layers[i].weight.mutable_value();
+    Tensor& weight = layers[i].affine->weight.mutable_value();
     if (setup.init == "kaiming")
       init::kaiming_normal(weight, rng);
     else
@@ -72,7 +68,7 @@ void check_init(const std::string& kind) {
 void check_init_fits(const TrainSetup& setup, Module& model) {
   if (setup.init != "patch-whitening") return;
   std::vector<Layer> layers = layers_of(model);
-  if (layers.empty() || !layers[0].conv)
+  if (layers.empty() || !layers[0].affine || !layers[0].affine->form().convolution)
     fail(ErrorKind::usage, "--init", "patch-whitening needs a network that begins with a convolution, {} {}",
          setup.model,
          layers.empty() ? "has no parameters"

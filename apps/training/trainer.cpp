@@ -7,6 +7,7 @@
 #include "apps/training/initial_weights.h"
 #include "autograd/precision.h"
 #include "core/math.h"
+#include "layers/channel_norm.h"
 #include "layers/cross_entropy.h"
 
 namespace sigma::app {
@@ -76,20 +77,17 @@ StepResult Trainer::step() {
 
 std::string Trainer::first_bad_layer(const Tensor& images) {
   std::string found;
-  std::vector<std::pair<Module*, size_t>> hooks;
+  ScopedHooks hooks;
   model_->visit([&](const std::string& path, Module& m) {
-    hooks.emplace_back(
-        &m, m.register_forward_hook([&found, path](const Module&, const Variable&, const Variable& out) {
-          if (found.empty() && !all_finite(out.value()))
-            found = path.empty() ? "the output" : "first in the output of " + path;
-        }));
+    hooks.add(m, [&found, path](const Module&, const Variable&, const Variable& out) {
+      if (found.empty() && !all_finite(out.value()))
+        found = path.empty() ? "the output" : "first in the output of " + path;
+    });
   });
-  {
-    NoGrad off;
-    Autocast scope(setup_.precision);
-    (*model_)(Variable(images));
-  }
-  for (auto& [m, id] : hooks) m->remove_forward_hook(id);
+  NoGrad off;
+  NoStatisticsUpdate frozen;  // the step has counted this batch
+  Autocast scope(setup_.precision);
+  (*model_)(Variable(images));
   return found;
 }
 

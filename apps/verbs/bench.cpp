@@ -17,6 +17,7 @@
 #include "core/parallel.h"
 #include "layers/cross_entropy.h"
 #include "layers/passes/fold.h"
+#include "layers/passes/trace.h"
 
 namespace sigma::app {
 namespace {
@@ -39,28 +40,11 @@ Tensor random_images(const ModelInput& input, int64_t n) {
   return x;
 }
 
-int64_t macs_of(Module& model, const ModelInput& input) {
-  int64_t macs = 0;
-  std::vector<std::pair<Module*, size_t>> hooks;
-  model.visit([&](const std::string&, Module& m) {
-    if (m.kind().rfind("BatchNorm", 0) == 0) return;
-    hooks.emplace_back(&m,
-                       m.register_forward_hook([&](const Module& l, const Variable& in, const Variable& out) {
-                         macs += l.macs(in.shape(), out.shape());
-                       }));
-  });
-  NoGrad off;
-  model.eval();
-  model(Variable(random_images(input, 1)));
-  for (auto& [m, id] : hooks) m->remove_forward_hook(id);
-  return macs;
-}
-
 int bench_model(const Options& o, bool training, double seconds) {
   ModelInput input = default_input(o.model);
   ModulePtr model = make_model(o.model, input, parse_switch("--batch-norm", o.batch_norm), o.seed);
-  double flops = 2.0 * static_cast<double>(macs_of(*model, input)) * static_cast<double>(o.batch_size) *
-                 (training ? 3 : 1);
+  double flops = 2.0 * static_cast<double>(total_macs(trace(*model, input.shape(1)))) *
+                 static_cast<double>(o.batch_size) * (training ? 3 : 1);
   Variable x(random_images(input, o.batch_size));
   Tensor y = Tensor::empty({o.batch_size}, DType::int64);
   Rng rng(0, "bench labels");

@@ -208,13 +208,14 @@ void layer_kernels(Table& table, std::set<std::string>& seen, const std::string&
                    const Shape& in, const Shape& out) {
   std::string what = fmt::format("{} {}", m.describe(), in.str());
   if (!seen.insert(what).second) return;  // the same layer in another place
-  if (auto* conv = dynamic_cast<const Conv2d*>(&m)) {
-    conv_kernels<X>(table, where, conv2d_size(in, conv->weight.shape(), conv->options()));
-  } else if (auto* lin = dynamic_cast<const Linear*>(&m)) {
-    linear_kernels(table, where, in[0], lin->weight.dim(1), lin->weight.dim(0));
-  } else if (dynamic_cast<const BatchNorm*>(&m)) {
+  if (const AffineLayer* layer = m.affine(); layer && layer->form().convolution) {
+    conv_kernels<X>(table, where,
+                    conv2d_size(in, layer->form().weight_shape(), conv2d_options(layer->form())));
+  } else if (layer) {
+    linear_kernels(table, where, in[0], layer->form().in, layer->form().out);
+  } else if (m.channel_norm()) {
     norm_kernels<X>(table, where, in.numel() / in[1], in[1]);
-  } else if (dynamic_cast<const MaxPool2d*>(&m)) {
+  } else if (m.role() == Role::max_pool) {
     pool_kernels<X>(table, where, {in[0], in[2], in[3], in[1], out[2], out[3], 2, 2, 2, 2, 0, 0});
   }
 }
@@ -223,18 +224,11 @@ template <class X>
 void model_kernels(Table& table, std::set<std::string>& seen, const std::string& name, int64_t batch) {
   ModelInput input = default_input(name);
   ModulePtr model = make_model(name, input, true, 0);
-  std::vector<std::pair<Module*, size_t>> hooks;
-  model->visit([&](const std::string& path, Module& m) {
-    hooks.emplace_back(
-        &m, m.register_forward_hook([&, path](const Module& l, const Variable& in, const Variable& out) {
-          Shape from = in.shape(), to = out.shape();  // one image passes; the kernels see a batch
-          from[0] = to[0] = batch;
-          layer_kernels<X>(table, seen, name + " " + path, l, from, to);
-        }));
-  });
-  NoGrad off;
-  model->eval();
-  (*model)(Variable(Tensor::zeros(input.shape(1), DType::float32, Layout::channels_last)));
+  for (const TraceRow& r : trace(*model, input.shape(1))) {
+    Shape from = r.in, to = r.out;  // one image passes; the kernels see a batch
+    from[0] = to[0] = batch;
+    layer_kernels<X>(table, seen, name + " " + r.path, *r.module, from, to);
+  }
 }
 
 }  // namespace

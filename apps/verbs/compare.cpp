@@ -16,7 +16,6 @@
 #include "apps/run/signals.h"
 #include "apps/verbs/verbs.h"
 #include "core/parallel.h"
-#include "layers/batch_norm.h"
 
 namespace sigma::app {
 namespace {
@@ -37,7 +36,7 @@ Probe find_probe(const TrainSetup& setup, const std::string& wanted) {
   model->visit([&](const std::string& path, Module& m) {
     auto& children = m.named_children();
     for (size_t i = 1; i < children.size(); ++i) {
-      if (!dynamic_cast<BatchNorm*>(children[i].second.get())) continue;
+      if (!children[i].second->channel_norm()) continue;
       std::string name = join_path(path, children[i].first);
       all += (all.empty() ? "" : ", ") + name;
       if (wanted.empty() || wanted == name) probe = {name, join_path(path, children[i - 1].first)};
@@ -69,18 +68,16 @@ struct Activations {
 Activations observe(Module& model, const Probe& probe, const Split& test, const Normalization& n) {
   Activations a;
   Module *before = model.find(probe.before), *norm = model.find(probe.norm);
-  size_t h1 = before->register_forward_hook(
-      [&](const Module&, const Variable&, const Variable& out) { a.in = a.out = out.value(); });
-  size_t h2 = norm ? norm->register_forward_hook(
-                         [&](const Module&, const Variable&, const Variable& out) { a.out = out.value(); })
-                   : 0;
+  ScopedHooks hooks;
+  hooks.add(*before,
+            [&](const Module&, const Variable&, const Variable& out) { a.in = a.out = out.value(); });
+  if (norm)
+    hooks.add(*norm, [&](const Module&, const Variable&, const Variable& out) { a.out = out.value(); });
   std::vector<int64_t> rows;
   for (int64_t i = 0; i < std::min<int64_t>(200, test.size()); ++i) rows.push_back(i);
   NoGrad off;
   model.eval();
   model(Variable(normalized_images(test, rows, n)));
-  before->remove_forward_hook(h1);
-  if (norm) norm->remove_forward_hook(h2);
   return a;
 }
 

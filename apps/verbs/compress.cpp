@@ -9,8 +9,8 @@
 #include "apps/training/compression.h"
 #include "apps/verbs/bench.h"
 #include "apps/verbs/verbs.h"
-#include "layers/batch_norm.h"
 #include "layers/passes/fold.h"
+#include "layers/passes/update_bn.h"
 
 namespace sigma::app {
 namespace {
@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 bool has_batch_norm(Module& model) {
   bool found = false;
-  model.visit([&](const std::string&, Module& m) { found |= dynamic_cast<BatchNorm*>(&m) != nullptr; });
+  model.visit([&](const std::string&, Module& m) { found |= m.channel_norm() != nullptr; });
   return found;
 }
 

@@ -9,6 +9,7 @@
 #include "core/kernels/simd.h"
 #include "layers/checks.h"
 #include "layers/networks/models.h"
+#include "layers/passes/trace.h"
 
 namespace sigma::app {
 
@@ -19,37 +20,21 @@ int run_summary(const Options& o) {
     input = {d.channels(), d.height(), d.width(), d.classes()};
   }
   ModulePtr model = make_model(o.model, input, parse_switch("--batch-norm", o.batch_norm));
-  struct Row {
-    std::string path, layer, shape;
-    int64_t parameters, macs;
-  };
-  std::vector<Row> rows;
-  int64_t macs = 0;
-  model->visit([&](const std::string& path, Module& m) {
-    if (!m.named_children().empty()) return;
-    m.register_forward_hook(
-        [&rows, &macs, path](const Module& layer, const Variable& in, const Variable& out) {
-          // Batch norm's scaling is left out of the totals, as everywhere in the field: it folds away.
-          int64_t own = layer.kind().rfind("BatchNorm", 0) == 0 ? 0 : layer.macs(in.shape(), out.shape());
-          macs += own;
-          rows.push_back({path, layer.describe(), out.shape().str(), layer.parameter_count(), own});
-        });
-  });
-  {
-    NoGrad off;
-    model->eval();
-    (*model)(Variable(Tensor::zeros(input.shape(1), DType::float32, Layout::channels_last)));
-  }
+  const std::vector<TraceRow> rows = trace_leaves(*model, input.shape(1));
+  const int64_t macs = total_macs(rows);
   if (!o.quiet) {
     size_t w0 = 5, w1 = 5, w2 = 12;
-    for (const Row& r : rows)
-      w0 = std::max(w0, r.path.size()), w1 = std::max(w1, r.layer.size()), w2 = std::max(w2, r.shape.size());
+    for (const TraceRow& r : rows) {
+      w0 = std::max(w0, r.path.size());
+      w1 = std::max(w1, r.description.size());
+      w2 = std::max(w2, r.out.str().size());
+    }
     std::puts(fmt::format("{:<{}}  {:<{}}  {:<{}}  {:>10}  {:>12}", "name", w0, "layer", w1, "output shape",
                           w2, "parameters", "MACs")
                   .c_str());
-    for (const Row& r : rows)
-      std::puts(fmt::format("{:<{}}  {:<{}}  {:<{}}  {:>10}  {:>12}", r.path, w0, r.layer, w1, r.shape, w2,
-                            r.parameters, r.macs)
+    for (const TraceRow& r : rows)
+      std::puts(fmt::format("{:<{}}  {:<{}}  {:<{}}  {:>10}  {:>12}", r.path, w0, r.description, w1,
+                            r.out.str(), w2, r.parameters, r.macs)
                     .c_str());
     std::puts(fmt::format("{} for {} inputs: {} parameters, {:.2f} M multiply-accumulates an image", o.model,
                           input.str(), model->parameter_count(), static_cast<double>(macs) / 1e6)
@@ -60,10 +45,10 @@ int run_summary(const Options& o) {
            {"parameters", model->parameter_count()},
            {"macs", macs},
            {"layers", Json::array()}};
-    for (const Row& r : rows)
+    for (const TraceRow& r : rows)
       j["layers"].push_back({{"name", r.path},
-                             {"layer", r.layer},
-                             {"shape", r.shape},
+                             {"layer", r.description},
+                             {"shape", r.out.str()},
                              {"parameters", r.parameters},
                              {"macs", r.macs}});
     std::puts(j.dump().c_str());

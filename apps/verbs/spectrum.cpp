@@ -50,7 +50,8 @@ Images images_for(const Options& o, const Network& n) {
   // An estimated covariance of C features wants several times C samples; a Linear has one an image.
   int64_t images = 512;
   n.trained.model->visit([&](const std::string&, Module& m) {
-    if (auto* linear = dynamic_cast<Linear*>(&m)) images = std::max(images, 8 * linear->weight.dim(0));
+    const AffineLayer* layer = m.affine();
+    if (layer && !layer->form().convolution) images = std::max(images, 8 * layer->form().out);
   });
   std::string name = o.data.empty() ? n.trained.data : o.data;
   Images found{load_dataset(name, {o.data_dir, 1, 0}), {}};

@@ -1,6 +1,5 @@
 #include "layers/fused/fusion.h"
 
-#include <typeinfo>
 #include <utility>
 
 #include "layers/activations.h"
@@ -14,19 +13,15 @@ namespace {
 
 thread_local bool fusion = true;
 
-template <class Layer>
+template <class Layer, Role kRole>
 Layer* as(Module* m) {
-  return m && typeid(*m) == typeid(Layer) ? static_cast<Layer*>(m) : nullptr;
-}
-BatchNorm* as_norm(Module* m) {
-  if (auto* norm = as<BatchNorm2d>(m)) return norm;
-  return as<BatchNorm1d>(m);
+  return m && m->role() == kRole ? static_cast<Layer*>(m) : nullptr;
 }
 
-using Children = std::vector<std::pair<std::string, ModulePtr>>;
+using Children = std::vector<Child>;
 
 // A Sequential in the chain, such as a layer in two factors, is a part of it unless it is observed.
-bool is_nested(const Module& m) { return typeid(m) == typeid(Sequential) && !m.has_forward_hooks(); }
+bool is_nested(const Module& m) { return m.role() == Role::chain && !m.has_forward_hooks(); }
 
 void flatten(const Children& children, size_t begin, size_t end, Children& flat) {
   for (size_t i = begin; i < end; ++i) {
@@ -44,7 +39,8 @@ struct Cursor {
   size_t at, end;
 
   Module* peek() {
-    while (at < end && as<Identity>(children[at].second.get()) && !children[at].second->has_forward_hooks())
+    while (at < end && children[at].second->role() == Role::identity &&
+           !children[at].second->has_forward_hooks())
       ++at;
     return at < end ? children[at].second.get() : nullptr;
   }
@@ -82,9 +78,9 @@ Variable run_chain(const std::vector<std::pair<std::string, ModulePtr>>& childre
   bool skipped = !skip.defined();
   Cursor cursor{children, begin, end};
   while (Module* m = cursor.peek()) {
-    Conv2d* conv = fusion ? cursor.take(as<Conv2d>) : nullptr;
-    BatchNorm* norm = fusion ? cursor.take(as_norm) : nullptr;
-    Linear* linear = fusion && !conv && !norm ? cursor.take(as<Linear>) : nullptr;
+    Conv2d* conv = fusion ? cursor.take(as<Conv2d, Role::convolution>) : nullptr;
+    BatchNorm* norm = fusion ? cursor.take(as<BatchNorm, Role::batch_norm>) : nullptr;
+    Linear* linear = fusion && !conv && !norm ? cursor.take(as<Linear, Role::linear>) : nullptr;
     if (!conv && !norm && !linear) {
       y = (*m)(y);
       ++cursor.at;
@@ -92,21 +88,26 @@ Variable run_chain(const std::vector<std::pair<std::string, ModulePtr>>& childre
     }
     BatchNormArguments after;
     if (norm) {
-      after.relu = cursor.take(as<ReLU>) != nullptr;
+      after.relu = cursor.take(as<ReLU, Role::relu>) != nullptr;
       // Sequences are rearranged for the norm: their skip is added apart.
       if (!after.relu && !skipped && !cursor.peek() && y.rank() != 3) {
         after.relu = skipped = true;
         after.skip = skip;
       }
-      if (conv) y = conv->forward(y, {.moments = norm->uses_batch_statistics() ? &after.moments : nullptr});
+      if (conv)
+        y = conv->run_as_layer([&] {
+          return conv->forward(y, {.moments = norm->uses_batch_statistics() ? &after.moments : nullptr});
+        });
       if (after.skip.defined()) check_skip(y, skip);  // a norm keeps the shape
-      y = norm->forward(y, std::move(after));
+      y = norm->run_as_layer([&] { return norm->forward(y, std::move(after)); });
     } else if (conv) {
       bool no_gradient = !will_record({y, conv->weight, conv->bias});
-      y = conv->forward(y, {.relu = no_gradient && cursor.take(as<ReLU>)});
+      const bool relu = no_gradient && cursor.take(as<ReLU, Role::relu>);
+      y = conv->run_as_layer([&] { return conv->forward(y, {.relu = relu}); });
     } else {
       bool no_gradient = !will_record({y, linear->weight, linear->bias});
-      y = linear->forward(y, no_gradient && cursor.take(as<ReLU>));
+      const bool relu = no_gradient && cursor.take(as<ReLU, Role::relu>);
+      y = linear->run_as_layer([&] { return linear->forward(y, relu); });
     }
   }
   if (skipped) return y;

@@ -1,17 +1,17 @@
 #include "layers/passes/factor.h"
 
 #include "core/math.h"
+#include "layers/sequential.h"
 
 namespace sigma {
 namespace {
 
-const Linear* as_linear(const Module& m) { return dynamic_cast<const Linear*>(&m); }
-const Conv2d* as_conv(const Module& m) { return dynamic_cast<const Conv2d*>(&m); }
-
-const Tensor& weight_of(const Module& m) {
-  return as_linear(m) ? as_linear(m)->weight.value() : as_conv(m)->weight.value();
+const AffineLayer& affine_of(const Module& m) {
+  const AffineLayer* layer = m.affine();
+  SIGMA_CHECK(layer, "factor", "{} is no affine layer", m.describe());
+  return *layer;
 }
-const Variable& bias_of(const Module& m) { return as_linear(m) ? as_linear(m)->bias : as_conv(m)->bias; }
+const Tensor& weight_of(const Module& m) { return affine_of(m).weight.value(); }
 
 void check_scheme(const Module& layer, FactorScheme scheme) {
   auto all = factor_schemes(layer);
@@ -26,21 +26,21 @@ Shape matrix_shape(const Tensor& w, FactorScheme scheme) {
 }
 
 // The two layers, in the order they run.
-std::pair<ModulePtr, ModulePtr> thin_layers(const Module& layer, FactorScheme scheme, int64_t r) {
-  const bool bias = bias_of(layer).defined();
-  const Tensor& w = weight_of(layer);
-  if (scheme == FactorScheme::linear)
-    return {std::make_shared<Linear>(w.dim(1), r, LinearOptions{.bias = false}),
-            std::make_shared<Linear>(r, w.dim(0), LinearOptions{.bias = bias})};
-  Conv2dOptions first = as_conv(layer)->options(), second{.kernel = 1, .bias = bias};
+std::pair<ModulePtr, ModulePtr> thin_layers(const AffineLayer& layer, FactorScheme scheme, int64_t r) {
+  AffineForm first = layer.form(), second = first;
+  first.out = r;
   first.bias = false;
+  second.in = r;
   if (scheme == FactorScheme::spatial) {
-    second = first;
-    second.bias = bias;
-    first.kernel.w = 1, first.stride.w = 1, first.padding.w = 0, first.dilation.w = 1;
-    second.kernel.h = 1, second.stride.h = 1, second.padding.h = 0, second.dilation.h = 1;
+    first.kernel.w = first.stride.w = first.dilation.w = 1;
+    first.padding.w = 0;
+    second.kernel.h = second.stride.h = second.dilation.h = 1;
+    second.padding.h = 0;
+  } else {
+    second.kernel = second.stride = second.dilation = 1;
+    second.padding = 0;
   }
-  return {std::make_shared<Conv2d>(w.dim(1), r, first), std::make_shared<Conv2d>(r, w.dim(0), second)};
+  return {layer.make(first), layer.make(second)};
 }
 
 // Values in the weight's shape, from the factors of M: `left` (rows, r) and `right` (r, columns).
@@ -54,15 +54,14 @@ std::pair<Tensor, Tensor> thin_weights(const Tensor& w, FactorScheme scheme, con
           permute(right.reshape({r, out, kw}), {1, 0, 2}).reshape({out, r, 1, kw})};
 }
 
-void set(Module& layer, const Tensor& weight, const Variable& bias) {
-  Variable w = as_linear(layer) ? as_linear(layer)->weight : as_conv(layer)->weight;
-  w.mutable_value().copy_(weight);
-  Variable b = bias_of(layer);
-  if (!b.defined()) return;
+void set(Module& module, const Tensor& weight, const Variable& bias) {
+  AffineLayer& layer = *module.affine();
+  layer.weight.mutable_value().copy_(weight);
+  if (!layer.bias.defined()) return;
   if (bias.defined())
-    b.mutable_value().copy_(bias.value());
+    layer.bias.mutable_value().copy_(bias.value());
   else
-    b.mutable_value().fill_(0);
+    layer.bias.mutable_value().fill_(0);
 }
 
 }  // namespace
@@ -77,12 +76,12 @@ FactorScheme parse_factor_scheme(const std::string& name) {
   fail(ErrorKind::usage, "factor", "unknown scheme \"{}\", expected linear, channel or spatial", name);
 }
 
-std::vector<FactorScheme> factor_schemes(const Module& layer) {
-  if (as_linear(layer)) return {FactorScheme::linear};
-  const Conv2d* conv = as_conv(layer);
-  if (!conv || conv->options().groups != 1) return {};
-  const Pair k = conv->options().kernel;
-  if (k.h == 1 || k.w == 1) return {FactorScheme::channel};  // already one-dimensional
+std::vector<FactorScheme> factor_schemes(const Module& module) {
+  const AffineLayer* layer = module.affine();
+  if (!layer || layer->form().groups != 1 || !layer->make(layer->form())) return {};
+  const AffineForm& f = layer->form();
+  if (!f.convolution) return {FactorScheme::linear};
+  if (f.kernel.h == 1 || f.kernel.w == 1) return {FactorScheme::channel};  // already one-dimensional
   return {FactorScheme::channel, FactorScheme::spatial};
 }
 
@@ -112,15 +111,18 @@ ModulePtr factored(const Module& layer, FactorScheme scheme, int64_t rank, const
   Shape m = matrix_shape(w, scheme);
   SIGMA_CHECK(rank >= 1 && rank <= std::min(m[0], m[1]), "factor", "expected a rank of 1 to {}, got {}",
               std::min(m[0], m[1]), rank);
-  auto [first, second] = thin_layers(layer, scheme, rank);
-  first->to(w.dtype()), second->to(w.dtype());
+  auto [first, second] = thin_layers(affine_of(layer), scheme, rank);
+  for (const ModulePtr& l : {first, second}) {
+    SIGMA_CHECK(l && l->affine(), "factor", "{} makes no layer of rank {}", layer.describe(), rank);
+    l->to(w.dtype());
+  }
   if (svd) {
     Tensor root = sqrt(slice(svd->s, -1, 0, rank));
     Tensor left = mul(slice(svd->u, -1, 0, rank), root);
     Tensor right = mul(slice(svd->vh, -2, 0, rank), root.reshape({rank, 1}));
     auto [a, b] = thin_weights(w, scheme, left, right);
     set(*first, a, {});
-    set(*second, b, bias_of(layer));
+    set(*second, b, affine_of(layer).bias);
   } else {
     for (const ModulePtr& l : {first, second}) set(*l, Tensor::zeros(weight_of(*l).shape(), w.dtype()), {});
   }
@@ -132,14 +134,12 @@ ModulePtr factored(const Module& layer, FactorScheme scheme, int64_t rank, const
 }
 
 void replace_layer(Module& model, const std::string& path, ModulePtr layer) {
-  size_t dot = path.rfind('.');
-  std::string name = dot == std::string::npos ? path : path.substr(dot + 1);
-  Module* parent = dot == std::string::npos ? &model : model.find(path.substr(0, dot));
-  SIGMA_CHECK(parent, "factor", "there is no layer {}", path);
-  auto& children = parent->named_children();
-  for (size_t i = 0; i < children.size(); ++i)
-    if (children[i].first == name) return parent->replace_child(i, std::move(layer));
-  SIGMA_CHECK(false, "factor", "there is no layer {}", path);
+  Module* old = path.empty() ? nullptr : model.find(path);
+  SIGMA_CHECK(old, "factor", "there is no layer \"{}\"", path);
+  model.visit([&](const std::string&, Module& parent) {
+    for (size_t i = 0; i < parent.named_children().size(); ++i)
+      if (parent.named_children()[i].second.get() == old) parent.replace_child(i, layer);
+  });
 }
 
 void apply_factors(Module& model, const std::vector<Factor>& factors, bool values) {

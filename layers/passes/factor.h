@@ -1,6 +1,7 @@
-// Layers in two factors: a Linear or Conv2d replaced by a Sequential of two thinner ones, by truncated
-// singular value decomposition of its weight. With a matrix M of the weight's values, M ~ (U_r S_r^1/2)
-// (S_r^1/2 V_r^T):
+// Layers in two factors: an affine layer replaced by a Sequential of two thinner ones of its kind, by
+// truncated singular value decomposition of its weight. With a matrix M of the weight's values,
+//
+//   M ~ (U_r S_r^1/2) (S_r^1/2 V_r^T)
 //
 //   linear   M = W (out x in)
 //            Linear(in, r), Linear(r, out); Girshick 2015 (Fast R-CNN)
@@ -14,9 +15,7 @@
 #pragma once
 
 #include "core/linalg.h"
-#include "layers/conv2d.h"
-#include "layers/linear.h"
-#include "layers/sequential.h"
+#include "layers/affine.h"
 
 namespace sigma {
 
@@ -31,7 +30,7 @@ struct Factor {
   int64_t rank = 0;
 };
 
-// The schemes a layer can be factored by: none for other layers and for grouped convolutions.
+// The schemes a layer can be factored by: none for grouped layers and those that are no affine map.
 std::vector<FactorScheme> factor_schemes(const Module& layer);
 // The matrix M, in float64.
 Tensor factor_matrix(const Module& layer, FactorScheme scheme);
@@ -47,6 +46,8 @@ ModulePtr factored(const Module& layer, FactorScheme scheme, int64_t rank, const
 // Puts factors in the place of layers, with values from the layers' weights or, for loading, 0. Throws when a
 // path is not there, cannot be factored that way, or the rank is not within 1 .. min(rows, columns) of M.
 void apply_factors(Module& model, const std::vector<Factor>& factors, bool values);
+// Puts `layer` in the place of the layer at `path`, at all its paths when it is shared. Throws when there is
+// none, and when its parent keeps pointers to its layers (Module::replaces_children).
 void replace_layer(Module& model, const std::string& path, ModulePtr layer);
 
 }  // namespace sigma

@@ -1,20 +1,21 @@
-// Folding batch normalization into the convolution or linear layer before it, for inference:
-//   W' = W * gamma / sqrt(running_var + eps)  per output channel,  b' = (b - running_mean) * gamma /
-//   sqrt(...) + beta.
+// Folding batch normalization into the affine layer before it, for inference. Per output channel:
+//
+//   W' = W * gamma / sqrt(running_var + eps)
+//   b' = (b - running_mean) * gamma / sqrt(running_var + eps) + beta
 #pragma once
 
-#include "layers/batch_norm.h"
-#include "layers/conv2d.h"
-#include "layers/linear.h"
+#include "layers/affine.h"
+#include "layers/channel_norm.h"
 
 namespace sigma {
 
-// Folds one pair, in place. Throws when the norm is in training mode or does not track statistics.
-void fold_batch_norm(Conv2d& layer, const BatchNorm& norm);
-void fold_batch_norm(Linear& layer, const BatchNorm& norm);
+// Folds one pair, in place. Throws when the norm is in training mode, does not track statistics or has
+// another number of channels.
+void fold_batch_norm(AffineLayer& layer, const ChannelNorm& norm);
 
-// Folds every such pair of neighbours in the chains (Sequential, BasicBlock) of a model in eval mode and puts
-// Identity in the norm's place. Returns how many were folded.
+// Folds every such pair of neighbours in the chains (Module::chain) of a model in eval mode and puts Identity
+// in the norm's place. Layers whose weights are used in more than one place stay as they are. Returns how
+// many were folded.
 int fold_batch_norms(Module& model);
 
 }  // namespace sigma

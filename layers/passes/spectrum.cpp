@@ -11,8 +11,8 @@
 #include "core/math.h"
 #include "core/parallel.h"
 #include "core/rng.h"
-#include "layers/conv2d.h"
-#include "layers/linear.h"
+#include "layers/affine.h"
+#include "layers/passes/trace.h"
 
 namespace sigma {
 namespace {
@@ -106,45 +106,28 @@ void append_spectrum(const Tensor& weight, int64_t h, int64_t w, Pair stride, Pa
   }
 }
 
-// fn(path, module, weight) for every Conv2d and Linear, parents first.
+// fn(path, layer) for every affine layer, parents first.
 template <class Fn>
 void each_layer(Module& model, Fn fn) {
   model.visit([&](const std::string& path, Module& m) {
-    if (auto* conv = dynamic_cast<Conv2d*>(&m)) fn(path, m, conv->weight.value());
-    if (auto* linear = dynamic_cast<Linear*>(&m)) fn(path, m, linear->weight.value());
+    if (AffineLayer* layer = m.affine()) fn(path, *layer);
   });
 }
-
-// Forward hooks for the length of a scope.
-class Hooks {
- public:
-  Hooks() = default;
-  Hooks(const Hooks&) = delete;
-  Hooks& operator=(const Hooks&) = delete;
-  ~Hooks() {
-    for (auto& [m, id] : ids_) m->remove_forward_hook(id);
-  }
-  void add(Module& m, Module::ForwardHook hook) {
-    ids_.emplace_back(&m, m.register_forward_hook(std::move(hook)));
-  }
-
- private:
-  std::vector<std::pair<Module*, size_t>> ids_;
-};
 
 // Keeps the chosen samples of one layer's outputs, batch after batch.
 class Sampler {
  public:
-  Sampler(int64_t images, int64_t max_samples, bool features_last)
-      : images_(images), max_samples_(max_samples), features_last_(features_last) {}
+  Sampler(int64_t images, int64_t max_samples, int feature_dimension)
+      : images_(images), max_samples_(max_samples), dimension_(feature_dimension) {}
 
   void add(const Tensor& y) {
-    const int64_t n = y.dim(0), c = y.dim(features_last_ ? -1 : 1), rows = c ? y.numel() / c : 0;
+    const int64_t n = y.dim(0), c = y.dim(dimension_), rows = c ? y.numel() / c : 0;
     if (n == 0 || rows == 0) return;
     const int64_t positions = rows / n, all = checked_mul(images_, positions);
     features_ = c;
     kept_ = std::min(all, max_samples_);
-    const bool innermost = features_last_ || y.layout() == Layout::channels_last;
+    const bool last = dimension_ == -1 || dimension_ == y.rank() - 1;
+    const bool innermost = last || y.layout() == Layout::channels_last;
     dispatch_floating(y.dtype(), "activation_spectra", [&](auto zero) {
       const auto* p = y.data<decltype(zero)>();
       for (; next_ < kept_; ++next_) {
@@ -172,7 +155,7 @@ class Sampler {
 
  private:
   int64_t images_, max_samples_;
-  bool features_last_;
+  int dimension_;
   int64_t features_ = 0, kept_ = 0, next_ = 0, seen_ = 0;
   std::vector<double> values_;
 };
@@ -256,31 +239,20 @@ Tensor covariance_spectrum(const Tensor& samples) {
 std::vector<LayerSpectrum> layer_spectra(Module& model, const Shape& input) {
   SIGMA_CHECK(!model.is_training(), "layer_spectra", "the model is in training mode; call eval() first");
   std::map<const Module*, Shape> inputs;
-  {
-    Hooks hooks;
-    DType dtype = DType::float32;
-    each_layer(model, [&](const std::string&, Module& m, const Tensor& weight) {
-      dtype = weight.dtype();
-      hooks.add(m, [&](const Module& layer, const Variable& x, const Variable&) {
-        inputs.emplace(&layer, x.shape());
-      });
-    });
-    NoGrad off;
-    model(Variable(
-        Tensor::zeros(input, dtype, input.rank() == 4 ? Layout::channels_last : Layout::contiguous)));
-  }
+  for (const TraceRow& r : trace(model, input)) inputs.emplace(r.module, r.in);
   std::vector<LayerSpectrum> list;
-  each_layer(model, [&](const std::string& path, Module& m, const Tensor& weight) {
-    auto found = inputs.find(&m);
+  each_layer(model, [&](const std::string& path, AffineLayer& layer) {
+    auto found = inputs.find(&layer);
     if (found == inputs.end()) return;
-    LayerSpectrum l{path, m.kind(), weight.shape()};
+    const Tensor& weight = layer.weight.value();
+    LayerSpectrum l{path, layer.kind(), weight.shape()};
     l.weight = weight_singular_values(weight);
     l.frobenius = matrix_norm(weight.to(DType::float64).reshape({weight.dim(0), -1})).item();
-    if (auto* conv = dynamic_cast<Conv2d*>(&m)) {
-      const Conv2dOptions& o = conv->options();
-      l.h = found->second[2], l.w = found->second[3];
-      if (l.h % o.stride.h == 0 && l.w % o.stride.w == 0)
-        l.op = conv_singular_values(weight, l.h, l.w, o.stride, o.dilation, o.groups);
+    if (const AffineForm& f = layer.form(); f.convolution) {
+      l.h = found->second[2];
+      l.w = found->second[3];
+      if (l.h % f.stride.h == 0 && l.w % f.stride.w == 0)
+        l.op = conv_singular_values(weight, l.h, l.w, f.stride, f.dilation, f.groups);
     }
     list.push_back(std::move(l));
   });
@@ -297,10 +269,10 @@ std::vector<ActivationSpectrum> activation_spectra(Module& model, int64_t images
   std::vector<std::pair<std::string, Sampler>> samplers;
   std::map<const Module*, size_t> index;
   {
-    Hooks hooks;
-    each_layer(model, [&](const std::string& path, Module& m, const Tensor&) {
+    ScopedHooks hooks;
+    each_layer(model, [&](const std::string& path, AffineLayer& m) {
       index.emplace(&m, samplers.size());
-      samplers.emplace_back(path, Sampler(images, max_samples, dynamic_cast<Linear*>(&m) != nullptr));
+      samplers.emplace_back(path, Sampler(images, max_samples, m.form().features));
       hooks.add(m, [&](const Module& layer, const Variable&, const Variable& y) {
         samplers[index.at(&layer)].second.add(y.value());
       });

@@ -56,8 +56,8 @@ struct LayerSpectrum {
   // does not divide the image.
   Tensor weight, op;
 };
-// Every Conv2d and Linear of a model in eval mode that zeros of shape `input`, (1, C, H, W), come through,
-// parents first.
+// Every affine layer (Conv2d, Linear) of a model in eval mode that zeros of shape `input`, (1, C, H, W), come
+// through, parents first.
 std::vector<LayerSpectrum> layer_spectra(Module& model, const Shape& input);
 
 struct ActivationSpectrum {
@@ -67,7 +67,7 @@ struct ActivationSpectrum {
   // layer of 32 channels that see 9 pixels each has 9 values and a condition number of about 1e16.
   Tensor covariance;
 };
-// What comes out of every Conv2d and Linear of a model in eval mode. Features are channels, samples are
+// What comes out of every affine layer of a model in eval mode. Features are channels, samples are
 // images x positions; of more than `max_samples` a layer that many are taken, one at a random place of each
 // of as many equal parts, the same in every run. (At even distances of 64 samples all would come from one
 // column of a 32 x 32 image.) `next` gives batches of at least one image, `images` in all.

@@ -1,7 +1,6 @@
 // Batch normalization in a model: saved states, folding, re-estimated statistics, weight decay (cases 55,
 // 58-60 and 63 of the specification's list, section 1.8).
-#include "layers/passes/fold.h"
-#include "layers/sequential.h"
+#include "layers/layers.h"
 #include "optim/sgd.h"
 #include "tests/support/batch_norm_reference.h"
 

@@ -68,8 +68,8 @@ TEST_CASE("a skip is added to a chain on sequences", "[fusion]") {
 
 TEST_CASE("fused layers refuse what they refuse one by one", "[fusion]") {
   Sequential net{make<Conv2d>(3, 4), make<BatchNorm2d>(4), make<ReLU>()};
-  CHECK_THAT(error_both_ways([&] { net(input({2, 2, 5, 5})); }), Contains("[conv2d] expected 3 channels"));
-  CHECK_THAT(error_both_ways([&] { net(input({2, 3, 2, 5})); }), Contains("[conv2d] the kernel spans"));
+  CHECK_THAT(error_both_ways([&] { net(input({2, 2, 5, 5})); }), Contains("[conv2d] 0: expected 3 channels"));
+  CHECK_THAT(error_both_ways([&] { net(input({2, 3, 2, 5})); }), Contains("[conv2d] 0: the kernel spans"));
   CHECK_THAT(error_both_ways([&] {
                net(input({1, 3, 3, 3}));
              }),
@@ -81,12 +81,15 @@ TEST_CASE("fused layers refuse what they refuse one by one", "[fusion]") {
              Contains("should contain 16 elements not 8"));
   Sequential bare{make<Conv2d>(3, 4),
                   make<BatchNorm2d>(8, BatchNormOptions{.affine = false, .track_running_stats = false})};
-  CHECK_THAT(error_both_ways([&] { bare(input({2, 3, 5, 5})); }), Contains("expected 8 channels"));
+  CHECK_THAT(error_both_ways([&] {
+               bare(input({2, 3, 5, 5}));
+             }),
+             Contains("[batch_norm] 1: expected 8 channels"));
   Sequential flat{make<Conv2d>(3, 4), make<BatchNorm1d>(4)};
   CHECK_THAT(error_both_ways([&] {
                flat(input({2, 3, 5, 5}));
              }),
-             Contains("[batch_norm1d] expected 2D or 3D input"));
+             Contains("[batch_norm1d] 1: expected 2D or 3D input"));
   // A pass that failed has counted nothing.
   auto& bn = dynamic_cast<BatchNorm2d&>(*net.find("1"));
   CHECK(bn.num_batches_tracked.item() == 0);

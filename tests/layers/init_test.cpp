@@ -4,7 +4,9 @@
 #include "core/linalg.h"
 #include "core/math.h"
 #include "core/parallel.h"
+#include "core/rng.h"
 #include "layers/conv2d.h"
+#include "layers/init.h"
 #include "layers/passes/patch_whitening.h"
 #include "tests/support/support.h"
 

@@ -84,10 +84,11 @@ TEST_CASE("networks take other sizes where their pooling fits and say what does 
     ModulePtr m = make_model(name, default_input(name), true);
     return error_of([&] { (*m)(Variable(Tensor::zeros(shape))); });
   };
-  CHECK(contains(run("resnet20", {2, 1, 32, 32}), "[conv2d] expected 3 channels, got input (2, 1, 32, 32)"));
+  CHECK(contains(run("resnet20", {2, 1, 32, 32}),
+                 "[conv2d] conv1: expected 3 channels, got input (2, 1, 32, 32)"));
   CHECK(contains(run("resnet20", {3, 32, 32}), "[conv2d]"));
-  CHECK(contains(run("cnn", {2, 1, 32, 32}), "[linear] expected 3136 features"));
-  CHECK(contains(run("mlp", {2, 1, 27, 28}), "[linear] expected 784 features"));
+  CHECK(contains(run("cnn", {2, 1, 32, 32}), "[linear] fc1: expected 3136 features"));
+  CHECK(contains(run("mlp", {2, 1, 27, 28}), "[linear] fc1: expected 784 features"));
 }
 
 TEST_CASE("initialisers have the mean, variance and range they promise", "[models]") {
