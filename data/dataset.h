@@ -6,6 +6,7 @@
 
 #include "core/file.h"
 #include "core/tensor.h"
+#include "data/formats/image.h"
 
 namespace sigma {
 
@@ -61,16 +62,6 @@ Dataset load_cifar(const std::string& folder, bool hundred);
 // train/<class>/*.png|jpg|jpeg and test/<class>/...; all images of one size. Classes are those of train, in
 // byte order.
 Dataset load_image_folder(const std::string& path);
-
-// One decoded image.
-struct Image {
-  int64_t height = 0, width = 0, channels = 0;  // 1 or 3
-  Bytes pixels;                                 // [height][width][channels]
-};
-// PNG or JPEG, at most 64 MiB and 16384 pixels a side. PNG checksums are verified; a JPEG must be complete.
-Image decode_image(const Bytes& bytes, const std::string& place);
-Image read_image(const std::string& path);
-Image to_channels(const Image& image, int64_t channels);  // grey to colour or back (ITU-R BT.601 luma)
 
 // Built-in generators: image i is a function of (part, i) alone.
 Dataset make_synth_digits(int64_t train, int64_t test);   // 28x28 grey, ten digits from strokes
