@@ -1,46 +1,24 @@
-// Elementwise activations. Saved for backward: the output for ReLU, Sigmoid and Tanh, the input for LeakyReLU
-// and GELU.
+// Elementwise activations.
+//
+//   relu        max(x, 0); the gradient at 0 is 0
+//   leaky_relu  x for x > 0, slope * x otherwise
+//   sigmoid     1 / (1 + exp(-x))
+//   tanh        tanh(x)
+//   gelu        x Phi(x), exact (erf) form; Hendrycks and Gimpel 2016
+//
+// Any shape; y has that of x. Saved for backward: the output for relu, sigmoid and tanh, the input for the
+// others. Each can be differentiated once.
 #pragma once
 
-#include "autograd/node.h"
-#include "core/kernels/elementwise.h"
 #include "layers/module.h"
 
 namespace sigma {
 
-inline Variable activation(const char* name, kernels::Activation kind, const Variable& x, double slope = 0) {
-  using kernels::Activation;
-  Tensor y = Tensor::empty_like(x.value());
-  dispatch_stored(x.dtype(), name, [&](auto zero) {
-    using T = decltype(zero);
-    kernels::activation_forward(kind, x.numel(), x.value().data<T>(), Compute<T>(slope), y.mutable_data<T>());
-  });
-  SavedTensor saved(kind == Activation::leaky_relu || kind == Activation::gelu ? x.value() : y);
-  return record(name, y, {x},
-                once_differentiable([saved, kind, slope](const std::vector<Tensor>& grads,
-                                                         const Node& self) -> std::vector<Tensor> {
-                  const Tensor& s = saved.get(self);
-                  Tensor g = grads[0].to(s.layout()), dx = Tensor::empty_like(s);
-                  dispatch_stored(s.dtype(), self.name, [&](auto zero) {
-                    using T = decltype(zero);
-                    kernels::activation_backward(kind, s.numel(), g.data<T>(), s.data<T>(), Compute<T>(slope),
-                                                 dx.mutable_data<T>());
-                  });
-                  return {dx};
-                }));
-}
-
-// max(x, 0); the gradient at 0 is 0.
-inline Variable relu(const Variable& x) { return activation("relu", kernels::Activation::relu, x); }
-// x for x > 0, slope * x otherwise.
-inline Variable leaky_relu(const Variable& x, double slope = 0.01) {
-  return activation("leaky_relu", kernels::Activation::leaky_relu, x, slope);
-}
-// 1 / (1 + exp(-x))
-inline Variable sigmoid(const Variable& x) { return activation("sigmoid", kernels::Activation::sigmoid, x); }
-inline Variable tanh(const Variable& x) { return activation("tanh", kernels::Activation::tanh, x); }
-// x Phi(x), exact (erf) form; Hendrycks and Gimpel 2016.
-inline Variable gelu(const Variable& x) { return activation("gelu", kernels::Activation::gelu, x); }
+Variable relu(const Variable& x);
+Variable leaky_relu(const Variable& x, double slope = 0.01);
+Variable sigmoid(const Variable& x);
+Variable tanh(const Variable& x);
+Variable gelu(const Variable& x);
 
 class ReLU : public Module {
  public:

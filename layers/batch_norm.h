@@ -1,14 +1,18 @@
 // Batch normalization (Ioffe and Szegedy 2015), PyTorch's semantics.
 //
-// x (N, C), (N, C, L) or (N, C, H, W); M = N * pixels values a channel.
-//   training:  mu = mean, v = biased variance of the channel, xhat = (x - mu) / sqrt(v + eps), y = weight *
-//   xhat + bias,
-//              running_mean <- (1-m) running_mean + m mu,  running_var <- (1-m) running_var + m v M/(M-1)
-//              (unbiased)
-//   eval:      y = weight * (x - running_mean) / sqrt(running_var + eps) + bias
-//   gradient:  dbias = sum g, dweight = sum g xhat, dx = weight/sqrt(v+eps) * (g - mean g - xhat mean(g
-//   xhat))  in training,
-//              dx = weight/sqrt(running_var+eps) * g  in eval. It can be differentiated twice.
+// x (N, C), (N, C, L) or (N, C, H, W), with M = N * pixels values a channel; m is the momentum.
+//
+//   training   mu = mean x,  v = mean (x - mu)^2,  xhat = (x - mu) / sqrt(v + eps)
+//              y = weight * xhat + bias
+//              running_mean <- (1 - m) running_mean + m mu
+//              running_var  <- (1 - m) running_var  + m v M / (M - 1)
+//   eval       y = weight * (x - running_mean) / sqrt(running_var + eps) + bias
+//
+//   backward   dbias = sum g,  dweight = sum g xhat
+//     training dx = weight / sqrt(v + eps) * (g - mean g - xhat mean(g xhat))
+//     eval     dx = weight / sqrt(running_var + eps) * g
+//
+// It can be differentiated twice.
 //
 // Numerics. Sums are float64 around a pivot, and the mean is kept as a float and a remainder, so that x -
 // mean loses nothing: with mean 1e4 and deviation 1e-2 the error is 3e-7, where PyTorch's is 5e-3; 1e30 does
@@ -22,6 +26,7 @@
 // 13402).
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "layers/channel_norm.h"
@@ -35,11 +40,6 @@ struct BatchNormArguments {
   bool training = true;
   double momentum = 0.1;
   double eps = 1e-5;
-  // What follows in the same pass over memory: y = norm(x) + skip, then max(y, 0). `skip` may be undefined.
-  bool relu = false;
-  Variable skip;
-  // Mean and biased variance of x, float64 (2, C), where the convolution before has them; training only.
-  Tensor moments;
 };
 Variable batch_norm(const Variable& x, const BatchNormArguments& arguments);
 
@@ -52,9 +52,11 @@ struct BatchNormOptions {
 
 class BatchNorm : public Module, public ChannelNorm {
  public:
-  Variable forward(const Variable& x) override { return forward(x, {}); }
-  // With what follows or came before it, see fusion.h; `fused` gives relu, skip and moments.
-  Variable forward(const Variable& x, BatchNormArguments fused);
+  Variable forward(const Variable& x) override;
+  // The forward pass with `normalize` in the place of batch_norm: checks, arguments and counting are the
+  // layer's.
+  Variable forward_with(const Variable& x,
+                        const std::function<Variable(const BatchNormArguments&)>& normalize);
   bool uses_batch_statistics() const { return is_training() || !running_mean.defined(); }
   std::string describe() const override;
   bool decays(const std::string&) const override { return false; }

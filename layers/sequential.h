@@ -3,7 +3,7 @@
 
 #include <initializer_list>
 
-#include "layers/fused/fusion.h"
+#include "layers/fused/chain.h"
 #include "layers/module.h"
 
 namespace sigma {
@@ -31,9 +31,7 @@ class Sequential : public Module {
     return append(name, std::make_shared<Layer>(std::forward<Args>(args)...));
   }
 
-  Variable forward(const Variable& x) override {
-    return run_chain(named_children(), 0, named_children().size(), x);
-  }
+  Variable forward(const Variable& x) override { return run_chain(chain(), x); }
   std::string kind() const override { return "Sequential"; }
   Role role() const override { return role_of(*this, Role::chain); }
   std::span<const Child> chain() const override { return named_children(); }

@@ -50,6 +50,11 @@ template <class X>
 void norm_apply(const X* x, int64_t rows, int64_t channels, const NormAffine<Compute<X>>& affine,
                 const X* skip, bool relu, X* y);
 
+template <class X>
+void norm_apply(const X* x, int64_t rows, int64_t channels, const NormAffine<Compute<X>>& affine, X* y) {
+  norm_apply(x, rows, channels, affine, static_cast<const X*>(nullptr), false, y);
+}
+
 // Where the gradient of a following ReLU passes: everywhere (both null), where affine(x) > 0, or where y > 0.
 template <class X>
 struct NormMask {
@@ -61,6 +66,11 @@ struct NormMask {
 template <class X>
 void norm_backward_reduce(const X* g, const X* x, int64_t rows, int64_t channels, const double* mean,
                           const NormMask<X>& mask, X* masked, double* sum_g, double* sum_gx);
+template <class X>
+void norm_backward_reduce(const X* g, const X* x, int64_t rows, int64_t channels, const double* mean,
+                          double* sum_g, double* sum_gx) {
+  norm_backward_reduce(g, x, rows, channels, mean, NormMask<X>(), static_cast<X*>(nullptr), sum_g, sum_gx);
+}
 
 // dx = a * g - b - k * xhat with xhat = affine(x), g masked by `mask.affine`; a, b, k have one value a
 // channel.
@@ -68,5 +78,11 @@ template <class X>
 void norm_backward_apply(const X* g, const X* x, int64_t rows, int64_t channels,
                          const NormAffine<Compute<X>>& xhat, const NormMask<X>& mask, const Compute<X>* a,
                          const Compute<X>* b, const Compute<X>* k, X* dx);
+template <class X>
+void norm_backward_apply(const X* g, const X* x, int64_t rows, int64_t channels,
+                         const NormAffine<Compute<X>>& xhat, const Compute<X>* a, const Compute<X>* b,
+                         const Compute<X>* k, X* dx) {
+  norm_backward_apply(g, x, rows, channels, xhat, NormMask<X>(), a, b, k, dx);
+}
 
 }  // namespace sigma::kernels

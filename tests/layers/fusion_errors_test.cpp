@@ -1,5 +1,6 @@
 // What fused layers refuse, and that they say so in the words of the layers they stand for.
 #include "core/math.h"
+#include "layers/fused/functions.h"
 #include "layers/layers.h"
 #include "tests/support/support.h"
 
@@ -39,7 +40,7 @@ TEST_CASE("a body and a shortcut of different shapes are refused as such", "[fus
       auto& children = chain->named_children();
       CHECK_THAT(
           error_both_ways([&] {
-            run_chain(children, 0, children.size(), input({2, 3, 6, 6}), input(skip));
+            run_chain(children, input({2, 3, 6, 6}), input(skip));
           }),
           Contains("[residual] body and shortcut give different shapes, (2, 4, 4, 4) and " + skip.str()));
     }
@@ -52,7 +53,7 @@ TEST_CASE("a body and a shortcut of different types are refused as such", "[fusi
   for (Sequential* chain : {&norm, &conv}) {
     auto& children = chain->named_children();
     CHECK(error_both_ways([&] {
-            run_chain(children, 0, children.size(), input({2, 3, 6, 6}), skip);
+            run_chain(children, input({2, 3, 6, 6}), skip);
           }) == "[residual] body and shortcut give different types, float32 and float64");
   }
 }
@@ -60,7 +61,7 @@ TEST_CASE("a body and a shortcut of different types are refused as such", "[fusi
 TEST_CASE("a skip is added to a chain on sequences", "[fusion]") {
   Sequential chain{make<BatchNorm1d>(3)};
   Variable x = input({4, 3, 5}), skip = input({4, 3, 5});
-  auto run = [&] { return run_chain(chain.named_children(), 0, 1, x, skip).value(); };
+  auto run = [&] { return run_chain(chain.named_children(), x, skip).value(); };
   Tensor y = run();
   NoFusion off;
   CHECK(identical(y, run()));
@@ -119,4 +120,32 @@ TEST_CASE("a bias changed before the backward pass of a fused ReLU is an error",
   bn.bias.mutable_value().fill_(1);
   CHECK_THAT(error_of([&] { y.backward(Tensor::ones(y.shape())); }),
              Contains("[batch_norm] a tensor (3) saved for backward was modified since"));
+}
+
+// conv2d and linear could take a ReLU along and recorded their backward pass without its mask.
+TEST_CASE("a fused ReLU without a mask for backward refuses where a gradient would be recorded",
+          "[fusion][regression]") {
+  Variable image = input({2, 3, 5, 5}), w = input({4, 3, 3, 3}), b = input({4}), rows = input({2, 3}),
+           m = input({4, 3});
+  Variable y = fused::conv2d_relu(image, w, b, {}), z = fused::linear_relu(rows, m, b);
+  CHECK(identical(y.value(), relu(conv2d(image, w, b, {})).value()));
+  CHECK(identical(z.value(), relu(linear(rows, m, b)).value()));
+  for (Variable* v : {&image, &w, &b}) {
+    v->set_requires_grad(true);
+    CHECK_THAT(error_of([&] { fused::conv2d_relu(image, w, b, {}); }),
+               Contains("[conv2d_relu] this function has no gradient"));
+    {
+      NoGrad off;
+      CHECK(identical(fused::conv2d_relu(image, w, b, {}).value(), y.value()));
+    }
+    v->set_requires_grad(false);
+  }
+  for (Variable* v : {&rows, &m, &b}) {
+    v->set_requires_grad(true);
+    CHECK_THAT(error_of([&] { fused::linear_relu(rows, m, b); }), Contains("[linear_relu] this function"));
+    v->set_requires_grad(false);
+  }
+  Variable skip = input({2, 3, 4, 5});
+  CHECK_THAT(error_of([&] { fused::batch_norm_relu(image, skip, {}, {}); }),
+             Contains("[batch_norm_relu] expected a skip of float32 (2, 3, 5, 5), got float32 (2, 3, 4, 5)"));
 }

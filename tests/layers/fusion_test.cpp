@@ -2,6 +2,7 @@
 // statistics, whatever is trained, observed, derived or folded.
 #include <map>
 
+#include "autograd/precision.h"
 #include "core/math.h"
 #include "layers/layers.h"
 #include "layers/networks/models.h"

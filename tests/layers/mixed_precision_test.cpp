@@ -7,6 +7,7 @@
 #include "autograd/precision.h"
 #include "core/math.h"
 #include "core/parallel.h"
+#include "layers/fused/functions.h"
 #include "layers/layers.h"
 #include "optim/sgd.h"
 #include "tests/support/support.h"
@@ -293,8 +294,8 @@ TEST_CASE("what bfloat16 does not do is refused in one sentence", "[precision]")
           [&] { batch_norm(x, {.weight = ones}); });
   refuses("[batch_norm] mixed dtype: input is bfloat16, running_mean is bfloat16, expected float32",
           [&] { batch_norm(x, {.running_mean = ones, .running_var = ones, .training = false}); });
-  refuses("[batch_norm] expected a skip of bfloat16 (4, 3), got float32 (4, 3)",
-          [&] { batch_norm(x, {.relu = true, .skip = skip}); });
+  refuses("[batch_norm_relu] expected a skip of bfloat16 (4, 3), got float32 (4, 3)",
+          [&] { fused::batch_norm_relu(x, skip, {}, {}); });
   Variable image(randn({1, 3, 4, 4}, 1, kHalf)), half_filter(randn({2, 3, 3, 3}, 2, kHalf));
   refuses("[conv2d] expected float32 or float64 weights, got bfloat16",
           [&] { conv2d(image, half_filter, {}, {}); });

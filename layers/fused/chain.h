@@ -1,7 +1,7 @@
 // Passes over memory that a chain of layers can share. A network is written as plain layers; while they run
-// one after the other, these neighbours are recognised and computed together:
+// one after the other, neighbours that the table of patterns (patterns.cpp) knows are computed together:
 //
-//   Conv2d, BatchNorm2d        the convolution sums the batch's statistics while its outputs are in the cache
+//   Conv2d, BatchNorm          the convolution sums the batch's statistics while its outputs are in the cache
 //   BatchNorm, (+ skip), ReLU  one pass forward; one pass for the mask and both sums backward
 //   Conv2d or Linear, ReLU     without gradients, one pass
 //
@@ -12,13 +12,14 @@
 // rounded to float32. And in bfloat16 a norm's result that a skip is added to is not rounded before.
 #pragma once
 
+#include <span>
+
 #include "layers/module.h"
 
 namespace sigma {
 
-// Runs children begin..end-1 on x. With `skip` defined, the result is relu(chain(x) + skip).
-Variable run_chain(const std::vector<std::pair<std::string, ModulePtr>>& children, size_t begin, size_t end,
-                   const Variable& x, const Variable& skip = {});
+// Runs the layers on x. With `skip` defined, the result is relu(chain(x) + skip).
+Variable run_chain(std::span<const Child> layers, const Variable& x, const Variable& skip = {});
 
 // Throws unless a body's result and what is added to it agree in shape and dtype.
 void check_skip(const Variable& y, const Variable& skip);

@@ -1,0 +1,42 @@
+#include "layers/activations.h"
+
+#include "autograd/node.h"
+#include "core/kernels/elementwise.h"
+
+namespace sigma {
+namespace {
+
+using kernels::Activation;
+
+Variable activation(const char* name, Activation kind, const Variable& x, double slope = 0) {
+  Tensor y = Tensor::empty_like(x.value());
+  dispatch_stored(x.dtype(), name, [&](auto zero) {
+    using T = decltype(zero);
+    kernels::activation_forward(kind, x.numel(), x.value().data<T>(), Compute<T>(slope), y.mutable_data<T>());
+  });
+  SavedTensor saved(kind == Activation::leaky_relu || kind == Activation::gelu ? x.value() : y);
+  auto backward = [saved, kind, slope](const std::vector<Tensor>& grads,
+                                       const Node& self) -> std::vector<Tensor> {
+    const Tensor& s = saved.get(self);
+    Tensor g = grads[0].to(s.layout()), dx = Tensor::empty_like(s);
+    dispatch_stored(s.dtype(), self.name, [&](auto zero) {
+      using T = decltype(zero);
+      kernels::activation_backward(kind, s.numel(), g.data<T>(), s.data<T>(), Compute<T>(slope),
+                                   dx.mutable_data<T>());
+    });
+    return {dx};
+  };
+  return record(name, y, {x}, once_differentiable(backward));
+}
+
+}  // namespace
+
+Variable relu(const Variable& x) { return activation("relu", Activation::relu, x); }
+Variable leaky_relu(const Variable& x, double slope) {
+  return activation("leaky_relu", Activation::leaky_relu, x, slope);
+}
+Variable sigmoid(const Variable& x) { return activation("sigmoid", Activation::sigmoid, x); }
+Variable tanh(const Variable& x) { return activation("tanh", Activation::tanh, x); }
+Variable gelu(const Variable& x) { return activation("gelu", Activation::gelu, x); }
+
+}  // namespace sigma
