@@ -18,4 +18,5 @@
 #include "layers/passes/update_bn.h"
 #include "layers/pooling.h"
 #include "layers/residual.h"
+#include "layers/save.h"
 #include "layers/sequential.h"
