@@ -28,12 +28,6 @@ Variable as_column(const Variable& s) {
   shape.push_back(1);
   return reshape(s, shape);
 }
-Tensor identity(int64_t k, DType dtype) {
-  Tensor eye = Tensor::zeros({k, k}, DType::float64);
-  for (int64_t i = 0; i < k; ++i) eye.mutable_data<double>()[i * k + i] = 1;
-  return eye.to(dtype);
-}
-
 [[noreturn]] void ill_defined(int64_t j, int64_t k) {
   fail(ErrorKind::usage, "svd_backward",
        "singular values {} and {} are equal, and the loss depends on the choice of their singular vectors, "
@@ -153,7 +147,7 @@ Variable svd_backward(const Variable& gu, const Variable& gs, const Variable& gv
   const int64_t m = u.dim(-2), n = vh.dim(-1), k = s.dim(-1);
   Variable inner;  // G
   auto plus = [](const Variable& a, const Variable& b) { return a.defined() ? add(a, b) : b; };
-  const Variable eye(identity(k, dtype));
+  const Variable eye(Tensor::eye(k, dtype));
   const std::vector<double> sizes = loss_sizes(gu, gvh, k ? s.numel() / k : 0);
   if (gu.defined() || gvh.defined()) {
     // G is computed from s / t, t the largest, and divided by t: the same for every constant t.
@@ -171,7 +165,7 @@ Variable svd_backward(const Variable& gu, const Variable& gs, const Variable& gv
     // Recorded as a function of s, so that it can be differentiated again: 1 / (s_k^2 - s_j^2) where that is
     // used.
     Variable squares = mul(beside, beside), gap = sub(as_row(squares), as_column(squares));
-    Tensor used = abs(sign(keep)), diagonal = identity(k, s.dtype());
+    Tensor used = abs(sign(keep)), diagonal = Tensor::eye(k, s.dtype());
     Tensor off = sub(used, broadcast_to(diagonal, used.shape())),
            pad = sub(Tensor::ones(used.shape(), s.dtype()), off);
     Variable inverse = div(Variable(off), add(mul(gap, Variable(off)), Variable(pad)));

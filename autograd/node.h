@@ -25,6 +25,9 @@ struct Edge {
   int index = 0;
 };
 
+// The edge along which the gradient of v flows; empty when v requires none.
+Edge edge_to(const Variable& v);
+
 // A tensor kept for backward, with its version then. get() throws when it was written to since: a wrong
 // gradient otherwise (PyTorch's "modified by an inplace operation").
 class SavedTensor {
@@ -50,12 +53,17 @@ struct Node : std::enable_shared_from_this<Node> {
   std::vector<std::vector<TensorHook>> hooks;  // an output each; empty when there are none
 
   ~Node();  // iterative: a chain of a million nodes must not overflow the stack
-  bool needs(size_t input) const { return inputs[input].node || inputs[input].leaf; }
+  // Whether the gradient of an input is asked for: it requires one, and of grad(outputs, inputs) it is on the
+  // way to one of `inputs`. For closures, to skip what nobody reads.
+  bool needs(size_t input) const { return (inputs[input].node || inputs[input].leaf) && asked(input); }
   // The input as a Variable that belongs to the graph, from its saved value; for closures whose gradient is
   // to be differentiable itself.
   Variable input(size_t i, const Tensor& value) const;
   // The same of an output: for gradients written in terms of the function's results.
   Variable output(int i, const Tensor& value) const;
+
+ private:
+  bool asked(size_t input) const;  // in the pass that runs on this thread
 };
 
 // Wraps computed values as outputs; records a node when gradients are on and any input requires them.

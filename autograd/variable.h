@@ -3,7 +3,9 @@
 #pragma once
 
 #include <functional>
+#include <iosfwd>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/tensor.h"
@@ -34,26 +36,30 @@ class Variable {
   // A leaf.
   explicit Variable(Tensor value, bool requires_grad = false);
 
+  // An undefined Variable, such as the bias of a layer that has none, answers these two; everything else
+  // asked of it is an Error.
   bool defined() const { return state_ != nullptr; }
-  const Tensor& value() const { return state_->value; }
-  Tensor& mutable_value() { return state_->value; }
-  const Shape& shape() const { return state_->value.shape(); }
-  int64_t dim(int i) const { return state_->value.dim(i); }
-  int rank() const { return state_->value.rank(); }
-  int64_t numel() const { return state_->value.numel(); }
-  DType dtype() const { return state_->value.dtype(); }
-  double item() const { return state_->value.item(); }
-
   bool requires_grad() const { return state_ && (state_->requires_grad || state_->grad_fn); }
+
+  const Tensor& value() const { return checked().value; }
+  Tensor& mutable_value() { return checked().value; }
+  const Shape& shape() const { return checked().value.shape(); }
+  int64_t dim(int i) const { return checked().value.dim(i); }
+  int rank() const { return checked().value.rank(); }
+  int64_t numel() const { return checked().value.numel(); }
+  DType dtype() const { return checked().value.dtype(); }
+  double item() const { return checked().value.item(); }
+
   void set_requires_grad(bool on);  // of a leaf
-  bool is_leaf() const { return !state_->grad_fn; }
-  const Tensor& grad() const { return state_->grad; }  // undefined when none has arrived
-  void set_grad(Tensor grad) { state_->grad = std::move(grad); }
-  void zero_grad() { state_->grad = Tensor(); }
-  Variable detach() const { return Variable(state_->value); }
+  bool is_leaf() const { return !checked().grad_fn; }
+  const Tensor& grad() const { return checked().grad; }  // undefined when none has arrived
+  void set_grad(Tensor grad) { checked().grad = std::move(grad); }
+  void zero_grad() { checked().grad = Tensor(); }
+  Variable detach() const { return Variable(checked().value); }
 
   // Adds d(sum of this * seed)/d(leaf) to the grad of every leaf that requires it. Without a seed this must
-  // have one element. A second call needs retain_graph in the first.
+  // have one element. A second call needs retain_graph in the first. When a hook or a function's backward
+  // throws, no leaf's grad has changed; what had run of the graph is released.
   void backward(const Tensor& seed = {}, BackwardOptions options = {}) const;
   // Calls hook with the gradient of this variable, once it is complete, in every later backward.
   void register_hook(TensorHook hook) const;
@@ -62,6 +68,12 @@ class Variable {
   const std::shared_ptr<VariableState>& handle() const { return state_; }
 
  private:
+  VariableState& checked() const {
+    if (!state_) [[unlikely]]
+      throw_undefined();
+    return *state_;
+  }
+  [[noreturn]] static void throw_undefined();
   friend struct Node;
   friend Variable variable_from_edge(const Tensor&, const struct Edge&);
   friend Variables record_outputs(std::shared_ptr<Node>, std::vector<Tensor>);
@@ -75,9 +87,16 @@ struct GradOptions {
       false;  // an input the outputs do not depend on gives an undefined Variable instead of an error
 };
 // Gradients of sum_i <outputs[i], seeds[i]> with respect to `inputs`, returned rather than accumulated. An
-// undefined or missing seed stands for 1 and needs a one-element output.
+// undefined or missing seed stands for 1 and needs a one-element output. Only what leads to `inputs` is
+// computed: functions beside that are neither run nor released, and those on the way compute no other
+// gradient. Leaves' hooks are not called.
 Variables grad(const Variables& outputs, const Variables& inputs, const Variables& seeds = {},
                GradOptions options = {});
+
+// As to_string of a Tensor, with requires_grad or the function that computed it:
+// tensor([1., 2.], shape=(2), dtype=float32, grad_fn=<mul>).
+std::string to_string(const Variable& v);
+std::ostream& operator<<(std::ostream& out, const Variable& v);
 
 // Whether functions record nodes, on this thread. Independent of the layers' training mode.
 bool grad_enabled();

@@ -39,6 +39,7 @@ Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
 }
 
 Tensor Tensor::reshape(const std::vector<int64_t>& dims) const {
+  expect_defined();
   int64_t known = 1;
   int unknown = -1;
   for (size_t i = 0; i < dims.size(); ++i) {
@@ -59,6 +60,7 @@ Tensor Tensor::reshape(const std::vector<int64_t>& dims) const {
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
+  expect_defined();
   SIGMA_CHECK(shape.numel() == numel_, "reshape", "expected {} elements as in {}, got shape {}", numel_,
               shape_.str(), shape.str());
   if (shape == shape_) return *this;
@@ -135,11 +137,13 @@ void Tensor::fill_(double value) {
 }
 
 double Tensor::item() const {
+  expect_defined();
   SIGMA_CHECK(numel_ == 1, "item", "expected one element, got shape {}", shape_.str());
   return dispatch_all(dtype_, [&](auto zero) { return static_cast<double>(data<decltype(zero)>()[0]); });
 }
 
 double Tensor::at(const std::vector<int64_t>& index) const {
+  expect_defined();
   SIGMA_CHECK(static_cast<int>(index.size()) == rank(), "at", "expected {} indices, got {}", rank(),
               index.size());
   int64_t offset = 0;
@@ -159,23 +163,6 @@ double Tensor::at(const std::vector<int64_t>& index) const {
 std::vector<double> Tensor::to_vector() const {
   Tensor t = contiguous().to(DType::float64);
   return {t.data<double>(), t.data<double>() + numel_};
-}
-
-std::string Tensor::str(int64_t max_elements) const {
-  if (!defined()) return "Tensor(undefined)";
-  std::string s = fmt::format("Tensor({}, {}, [", shape_.str(), name_of(dtype_));
-  const int64_t count = std::min(numel_, max_elements);
-  if (is_complex(dtype_)) {
-    Tensor t = contiguous().to(DType::complex128);
-    const std::complex<double>* z = t.data<std::complex<double>>();
-    for (int64_t i = 0; i < count; ++i)
-      s += fmt::format("{}{:.6g}{:+.6g}i", i ? ", " : "", z[i].real(), z[i].imag());
-  } else {
-    std::vector<double> v = to_vector();
-    for (int64_t i = 0; i < count; ++i)
-      s += fmt::format("{}{:.6g}", i ? ", " : "", v[static_cast<size_t>(i)]);
-  }
-  return s + (numel_ > max_elements ? ", ...])" : "])");
 }
 
 }  // namespace sigma

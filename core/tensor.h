@@ -5,6 +5,7 @@
 // networks. There are no other strides: slicing and transposing copy.
 #pragma once
 
+#include <iosfwd>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "core/storage.h"
 
 namespace sigma {
+
+class Rng;
 
 enum class Layout : uint8_t { contiguous, channels_last };
 
@@ -38,6 +41,21 @@ class Tensor {
     return t;
   }
 
+  // Numbers 0, 1, ..., count - 1, in int64.
+  static Tensor arange(int64_t count);
+  // start, start + step, ... up to but without end; `step` is not 0. Each number is rounded once.
+  static Tensor arange(double start, double end, double step = 1, DType dtype = DType::float32);
+  // `count` numbers from start to end, both among them, at equal distances.
+  static Tensor linspace(double start, double end, int64_t count, DType dtype = DType::float32);
+  static Tensor eye(int64_t n, DType dtype = DType::float32);  // ones on the diagonal of n x n zeros
+  // Standard normal numbers, and uniform ones in [0, 1); of any real floating-point dtype. From the stream
+  // "randn" or "rand" of a seed, or the next ones of `rng`. Of one seed, tensors of any dtype hold the same
+  // numbers but for rounding.
+  static Tensor randn(const Shape& shape, uint64_t seed, DType dtype = DType::float32);
+  static Tensor randn(const Shape& shape, Rng& rng, DType dtype = DType::float32);
+  static Tensor rand(const Shape& shape, uint64_t seed, DType dtype = DType::float32);
+  static Tensor rand(const Shape& shape, Rng& rng, DType dtype = DType::float32);
+
   bool defined() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }
   int rank() const { return shape_.rank(); }
@@ -60,8 +78,12 @@ class Tensor {
     storage_->bump_version();
     return reinterpret_cast<T*>(storage_->data());
   }
-  const std::byte* raw() const { return storage_->data(); }
+  const std::byte* raw() const {
+    expect_defined();
+    return storage_->data();
+  }
   std::byte* mutable_raw() {
+    expect_defined();
     storage_->bump_version();
     return storage_->data();
   }
@@ -86,11 +108,12 @@ class Tensor {
   double item() const;                                 // the one element
   double at(const std::vector<int64_t>& index) const;  // one element, any dtype and layout; slow
   std::vector<double> to_vector() const;               // row-major order of the written shape
-  std::string str(int64_t max_elements = 64) const;    // for people
+  std::string str(int64_t max_elements = 64) const;    // in one line, for messages
 
  private:
+  void expect_defined() const { SIGMA_CHECK(defined(), "tensor", "expected a tensor, got an undefined one"); }
   void expect_type(DType asked) const {
-    SIGMA_CHECK(defined(), "tensor", "expected a tensor, got an undefined one");
+    expect_defined();
     SIGMA_CHECK(asked == dtype_, "tensor", "expected {} elements, the tensor holds {}", name_of(asked),
                 name_of(dtype_));
   }
@@ -100,5 +123,15 @@ class Tensor {
   DType dtype_ = DType::float32;
   Layout layout_ = Layout::contiguous;
 };
+
+// As PyTorch prints tensors: four digits behind the point, in columns, lines of 80 characters, of more than
+// 1000 elements the first and last three in each dimension; then shape and dtype.
+//
+//   tensor([[1.0000, 2.5000],
+//           [3.0000, 4.0000]], shape=(2, 2), dtype=float32)
+//
+// `suffix` is put before the closing bracket.
+std::string to_string(const Tensor& t, const std::string& suffix = "");
+std::ostream& operator<<(std::ostream& out, const Tensor& t);
 
 }  // namespace sigma

@@ -4,6 +4,7 @@
 #include "autograd/precision.h"
 #include "core/kernels/elementwise.h"
 #include "core/kernels/gemm.h"
+#include "core/kernels/reduce.h"
 #include "layers/linear_call.h"
 
 namespace sigma {

@@ -34,14 +34,14 @@ double orthogonality(const Tensor& a, const Tensor& b, int64_t n) {
   const int64_t k = product.dim(-1);
   Tensor one = Tensor::zeros({k, k}, DType::float64);
   for (int64_t i = 0; i < k; ++i) one.mutable_data<double>()[i * (k + 1)] = 1;
-  return max(one_norms(sub(product, one)), 0).item() / (static_cast<double>(n) * kEpsilon);
+  return amax(one_norms(sub(product, one))).item() / (static_cast<double>(n) * kEpsilon);
 }
 
 Errors errors_of(const Tensor& a, const Svd& d) {
   const int64_t m = a.dim(1), n = a.dim(2);
   Tensor product = matmul(mul(d.u, d.s.reshape({d.s.dim(0), 1, d.s.dim(1)})), d.vh);
   Tensor ratios = div(one_norms(sub(a, product)), one_norms(a));
-  return {max(ratios, 0).item() / (static_cast<double>(std::max(m, n)) * kEpsilon),
+  return {amax(ratios).item() / (static_cast<double>(std::max(m, n)) * kEpsilon),
           orthogonality(transpose(d.u, 1, 2), d.u, m), orthogonality(d.vh, transpose(d.vh, 1, 2), n)};
 }
 

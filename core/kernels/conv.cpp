@@ -5,6 +5,7 @@
 #include "core/kernels/conv_direct.h"
 #include "core/kernels/conv_winograd.h"
 #include "core/kernels/elementwise.h"
+#include "core/kernels/reduce.h"
 
 namespace sigma::kernels {
 

@@ -26,13 +26,11 @@ struct ElementwiseTable {
   void (*convert)(int64_t n, const X* from, T* to);
   void (*round)(int64_t n, const T* from, X* to);
   void (*add_rows)(int64_t rows, int64_t n, const T* from, const T* bias, bool relu, X* y);
-  void (*column_sums)(const X* x, int64_t rows, int64_t n, double* sums);
 };
 // What is kept in the type that is computed with.
 template <class T>
 struct MasterTable {
   void (*sgd)(int64_t n, const SgdStep& step, const T* g, T* velocity, T* p);
-  double (*sum_of_squares)(const T* x, int64_t n);
 };
 inline constexpr double kInvSqrt2 = 0.70710678118654752440;
 inline constexpr double kInvSqrt2Pi = 0.39894228040143267794;
@@ -159,34 +157,14 @@ void sgd(int64_t n, const SgdStep& step, const T* __restrict g, T* __restrict v,
 }
 
 template <class X>
-void column_sums_range(const X* __restrict x, int64_t rows, int64_t n, double* __restrict sums) {
-  for (int64_t i = 0; i < n; ++i) sums[i] = 0;
-  for (int64_t r = 0; r < rows; ++r, x += n)
-    for (int64_t i = 0; i < n; ++i) sums[i] += static_cast<double>(static_cast<Compute<X>>(x[i]));
-}
-
-template <class T>
-double sum_of_squares_range(const T* __restrict x, int64_t n) {
-  double lanes[8] = {};
-  for (int64_t i = 0; i + 8 <= n; i += 8)
-    for (int64_t k = 0; k < 8; ++k) lanes[k] += static_cast<double>(x[i + k]) * static_cast<double>(x[i + k]);
-  double sum =
-      ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
-  for (int64_t i = n / 8 * 8; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  return sum;
-}
-
-template <class X>
 ElementwiseTable<X> table() {
-  return {forward<X>,       backward<X>,    add_range<X>,      scale_range<X>,
-          convert_range<X>, round_range<X>, add_rows_range<X>, column_sums_range<X>};
+  return {forward<X>,       backward<X>,    add_range<X>,     scale_range<X>,
+          convert_range<X>, round_range<X>, add_rows_range<X>};
 }
 SimdTables<ElementwiseTable, float, double, bfloat16> elementwise_tables() {
   return {table<float>(), table<double>(), table<bfloat16>()};
 }
-SimdTables<MasterTable, float, double> master_tables() {
-  return {{sgd<float>, sum_of_squares_range<float>}, {sgd<double>, sum_of_squares_range<double>}};
-}
+SimdTables<MasterTable, float, double> master_tables() { return {{sgd<float>}, {sgd<double>}}; }
 
 }  // namespace
 }  // namespace sigma::kernels::HWY_NAMESPACE
@@ -285,42 +263,6 @@ void sgd_update(const SgdParameter<T>* parameters, int64_t count) {
   });
 }
 
-template <class X>
-void column_sums(const X* x, int64_t rows, int64_t n, Compute<X>* y) {
-  auto kernel = table<X>().column_sums;
-  int64_t per_task = std::max({int64_t{1}, kGrain / std::max<int64_t>(1, n), (rows + 63) / 64});
-  int64_t tasks = std::max<int64_t>(1, (rows + per_task - 1) / per_task);
-  struct Sums {};
-  double* partial = scratch<Sums, double>(std::max<int64_t>(1, tasks * n));
-  std::fill_n(partial, tasks * n, 0.0);
-  parallel_ranges(rows, per_task,
-                  [&](int64_t r, int64_t end) { kernel(x + r * n, end - r, n, partial + r / per_task * n); });
-  for (int64_t i = 0; i < n; ++i) {
-    double sum = 0;
-    for (int64_t t = 0; t < tasks; ++t) sum += partial[t * n + i];
-    y[i] = static_cast<Compute<X>>(sum);
-  }
-}
-
-template <class T>
-double sum_of_squares(const T* x, int64_t n) {
-  auto kernel = master<T>().sum_of_squares;
-  std::vector<double> partial(static_cast<size_t>((n + kGrain - 1) / kGrain), 0.0);
-  parallel_ranges(n, kGrain, [&](int64_t i, int64_t end) {
-    partial[static_cast<size_t>(i / kGrain)] = kernel(x + i, end - i);
-  });
-  double sum = 0;
-  for (double p : partial) sum += p;
-  return sum;
-}
-
-template <class T>
-bool all_finite(const T* x, int64_t n) {
-  for (int64_t i = 0; i < n; ++i)
-    if (!std::isfinite(x[i])) return false;
-  return true;
-}
-
 #define SIGMA_INSTANTIATE(X)                                                                  \
   template void activation_forward(Activation, int64_t, const X*, Compute<X>, X*);            \
   template void activation_backward(Activation, int64_t, const X*, const X*, Compute<X>, X*); \
@@ -328,20 +270,15 @@ bool all_finite(const T* x, int64_t n) {
   template void scale(int64_t, const X*, Compute<X>, X*);                                     \
   template void convert(int64_t, const X*, Compute<X>*);                                      \
   template void round(int64_t, const Compute<X>*, X*);                                        \
-  template void add_rows(int64_t, int64_t, const Compute<X>*, const Compute<X>*, bool, X*);   \
-  template void column_sums(const X*, int64_t, int64_t, Compute<X>*);
+  template void add_rows(int64_t, int64_t, const Compute<X>*, const Compute<X>*, bool, X*);
 SIGMA_INSTANTIATE(float)
 SIGMA_INSTANTIATE(double)
 SIGMA_INSTANTIATE(bfloat16)
 #undef SIGMA_INSTANTIATE
-#define SIGMA_INSTANTIATE(T)                                 \
-  template void sgd_update(const SgdParameter<T>*, int64_t); \
-  template double sum_of_squares(const T*, int64_t);         \
-  template bool all_finite(const T*, int64_t);
+#define SIGMA_INSTANTIATE(T) template void sgd_update(const SgdParameter<T>*, int64_t);
 SIGMA_INSTANTIATE(float)
 SIGMA_INSTANTIATE(double)
 #undef SIGMA_INSTANTIATE
-template bool all_finite(const bfloat16*, int64_t);
 
 }  // namespace sigma::kernels
 #endif

@@ -45,13 +45,4 @@ struct SgdParameter {
 template <class T>
 void sgd_update(const SgdParameter<T>* parameters, int64_t count);
 
-// Sum over rows: y[i] = sum_r x[r][i], in float64, rows merged in a fixed order.
-template <class X>
-void column_sums(const X* x, int64_t rows, int64_t n, Compute<X>* y);
-// Sum of squares in float64; the order of summation is fixed.
-template <class T>
-double sum_of_squares(const T* x, int64_t n);
-template <class T>
-bool all_finite(const T* x, int64_t n);
-
 }  // namespace sigma::kernels

@@ -22,13 +22,35 @@ void transpose_batched(const T* from, int64_t batch, int64_t rows, int64_t cols,
                   });
 }
 
-template void transpose_batched(const float*, int64_t, int64_t, int64_t, float*);
-template void transpose_batched(const std::complex<float>*, int64_t, int64_t, int64_t, std::complex<float>*);
-template void transpose_batched(const std::complex<double>*, int64_t, int64_t, int64_t,
-                                std::complex<double>*);
-template void transpose_batched(const bfloat16*, int64_t, int64_t, int64_t, bfloat16*);
-template void transpose_batched(const double*, int64_t, int64_t, int64_t, double*);
-template void transpose_batched(const uint8_t*, int64_t, int64_t, int64_t, uint8_t*);
-template void transpose_batched(const int64_t*, int64_t, int64_t, int64_t, int64_t*);
+template <class T>
+void copy_walked(const Walk& w, const T* from, T* to) {
+  // Transposed matrices, as they are most of the time: result [batch][cols][rows].
+  if (w.rank == 2 || w.rank == 3) {
+    const auto last = static_cast<size_t>(w.rank - 1);
+    const int64_t rows = w.size[last], cols = w.size[last - 1];
+    const bool packed = w.rank == 2 || w.stride[0][0] == rows * cols;
+    if (packed && w.stride[last][0] == cols && w.stride[last - 1][0] == 1)
+      return transpose_batched(from, w.rank == 2 ? 1 : w.size[0], rows, cols, to);
+  }
+  each_block(w, [&](const Block& k) {
+    for (int64_t r = 0; r < k.rows; ++r) {
+      const T* row = from + k.from[0] + r * k.row[0];
+      T* out = to + k.to + r * k.n;
+      for (int64_t i = 0; i < k.n; ++i) out[i] = row[i * k.step[0]];
+    }
+  });
+}
+
+#define SIGMA_INSTANTIATE(T)                                                \
+  template void transpose_batched(const T*, int64_t, int64_t, int64_t, T*); \
+  template void copy_walked(const Walk&, const T*, T*);
+SIGMA_INSTANTIATE(float)
+SIGMA_INSTANTIATE(double)
+SIGMA_INSTANTIATE(bfloat16)
+SIGMA_INSTANTIATE(uint8_t)
+SIGMA_INSTANTIATE(int64_t)
+SIGMA_INSTANTIATE(std::complex<float>)
+SIGMA_INSTANTIATE(std::complex<double>)
+#undef SIGMA_INSTANTIATE
 
 }  // namespace sigma::kernels

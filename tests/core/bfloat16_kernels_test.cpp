@@ -6,6 +6,7 @@
 #include "core/kernels/elementwise.h"
 #include "core/kernels/layout.h"
 #include "core/kernels/norm.h"
+#include "core/kernels/reduce.h"
 #include "core/kernels/reference.h"
 #include "tests/support/kernels.h"
 

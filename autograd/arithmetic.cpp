@@ -1,12 +1,31 @@
+// The functions of ops.h that work element by element.
+//
 // Closures build their gradients from these same functions, so that derivatives of any order come for free:
 // under create_graph the calls are recorded, otherwise they are plain arithmetic.
-#include "autograd/ops.h"
-
 #include "autograd/complex.h"
 #include "autograd/node.h"
-#include "core/math.h"
+#include "autograd/ops.h"
 
 namespace sigma {
+namespace {
+
+Variable zero(DType dtype) { return Variable(Tensor::zeros({}, dtype)); }
+
+// The gradient of an operand that wins where `loses` is 0: half of it where `tie` holds.
+Variable share(const Variable& g, const Tensor& loses, const Tensor& tie, const Shape& shape) {
+  return sum_to(where(loses, zero(g.dtype()), where(tie, scale(g, 0.5), g)), shape);
+}
+Variable record_extreme(const char* name, Tensor value, const Variable& a, const Variable& b,
+                        const Tensor& a_loses, const Tensor& b_loses) {
+  return record(
+      name, std::move(value), {a, b},
+      [=, tie = eq(a, b), sa = a.shape(), sb = b.shape()](const Variables& g, const Node& self) -> Variables {
+        return {self.needs(0) ? share(g[0], a_loses, tie, sa) : Variable(),
+                self.needs(1) ? share(g[0], b_loses, tie, sb) : Variable()};
+      });
+}
+
+}  // namespace
 
 Variable add(const Variable& a, const Variable& b) {
   return record(
@@ -51,7 +70,7 @@ Variable scale(const Variable& a, double factor) {
 }
 
 Variable add_scalar(const Variable& a, double value) {
-  return record("add_scalar", add(a.value(), Tensor::full({}, value, a.dtype())), {a},
+  return record("add_scalar", add_scalar(a.value(), value), {a},
                 [](const Variables& g, const Node&) -> Variables { return {g[0]}; });
 }
 
@@ -98,95 +117,35 @@ Variable pow(const Variable& a, double exponent) {
                 });
 }
 
-Variable matmul(const Variable& a, const Variable& b) {
-  return record(
-      "matmul", matmul(a.value(), b.value()), {a, b},
-      [sa = SavedTensor(a.value()), sb = SavedTensor(b.value())](const Variables& g,
-                                                                 const Node& self) -> Variables {
-        Variable va = self.input(0, sa.get(self)), vb = self.input(1, sb.get(self));
-        return {self.needs(0) ? sum_to(matmul(g[0], conj(transpose(vb, -1, -2))), va.shape()) : Variable(),
-                self.needs(1) ? sum_to(matmul(conj(transpose(va, -1, -2)), g[0]), vb.shape()) : Variable()};
-      });
+Variable operator/(const Variable& a, double b) {
+  return record("div", a.value() / b, {a},
+                [b](const Variables& g, const Node&) -> Variables { return {g[0] / b}; });
+}
+Variable operator/(double a, const Variable& b) { return div(Variable(Tensor::scalar(a, b.dtype())), b); }
+
+Variable maximum(const Variable& a, const Variable& b) {
+  return record_extreme("maximum", maximum(a.value(), b.value()), a, b, lt(a, b), lt(b, a));
+}
+Variable minimum(const Variable& a, const Variable& b) {
+  return record_extreme("minimum", minimum(a.value(), b.value()), a, b, gt(a, b), gt(b, a));
 }
 
-Variable transpose(const Variable& a, int d0, int d1) {
-  return record("transpose", transpose(a.value(), d0, d1), {a},
-                [d0, d1](const Variables& g, const Node&) -> Variables { return {transpose(g[0], d0, d1)}; });
-}
-
-Variable permute(const Variable& a, const std::vector<int>& order) {
-  std::vector<int> inverse(order.size());
-  Tensor y = permute(a.value(), order);
-  for (size_t i = 0; i < order.size(); ++i)
-    inverse[static_cast<size_t>(normalize_dim(order[i], a.rank(), "permute"))] = static_cast<int>(i);
-  return record("permute", y, {a},
-                [inverse](const Variables& g, const Node&) -> Variables { return {permute(g[0], inverse)}; });
-}
-
-Variable reshape(const Variable& a, const Shape& shape) {
-  return record(
-      "reshape", a.value().reshape(shape), {a},
-      [from = a.shape()](const Variables& g, const Node&) -> Variables { return {reshape(g[0], from)}; });
-}
-
-Variable sum(const Variable& a, const std::vector<int>& dims, bool keepdim) {
-  Shape kept = a.shape();
-  std::vector<bool> reduced(static_cast<size_t>(a.rank()), dims.empty());
-  for (int d : dims) reduced[static_cast<size_t>(normalize_dim(d, a.rank(), "sum"))] = true;
-  for (int i = 0; i < a.rank(); ++i)
-    if (reduced[static_cast<size_t>(i)]) kept[i] = 1;
-  return record("sum", sum(a.value(), dims, keepdim), {a},
-                [kept, from = a.shape()](const Variables& g, const Node&) -> Variables {
-                  return {broadcast_to(reshape(g[0], kept), from)};
-                });
-}
-
-Variable mean(const Variable& a, const std::vector<int>& dims, bool keepdim) {
-  Variable s = sum(a, dims, keepdim);
-  return scale(s, static_cast<double>(s.numel()) / static_cast<double>(a.numel()));
-}
-
-Variable broadcast_to(const Variable& a, const Shape& shape) {
-  return record(
-      "broadcast_to", broadcast_to(a.value(), shape), {a},
-      [from = a.shape()](const Variables& g, const Node&) -> Variables { return {sum_to(g[0], from)}; });
-}
-
-Variable sum_to(const Variable& a, const Shape& shape) {
-  if (a.shape() == shape) return a;
-  return record("sum_to", sum_to(a.value(), shape), {a},
-                [from = a.shape()](const Variables& g, const Node&) -> Variables {
-                  return {broadcast_to(g[0], from)};
-                });
-}
-
-Variable slice(const Variable& a, int dim, int64_t start, int64_t length) {
-  return record("slice", slice(a.value(), dim, start, length), {a},
-                [dim, start, length, from = a.shape()](const Variables& g, const Node& self) -> Variables {
-                  Shape before = from, after = from;
-                  int d = normalize_dim(dim, from.rank(), "slice");
-                  before[d] = start;
-                  after[d] = from[d] - start - length;
-                  return {cat({Variable(Tensor::zeros(before, self.dtype)), g[0],
-                               Variable(Tensor::zeros(after, self.dtype))},
-                              d)};
-                });
-}
-
-Variable cat(const Variables& parts, int dim) {
-  std::vector<Tensor> values;
-  std::vector<int64_t> lengths;
-  for (const Variable& p : parts) {
-    values.push_back(p.value());
-    lengths.push_back(p.dim(dim));
-  }
-  return record("cat", cat(values, dim), parts, [dim, lengths](const Variables& g, const Node& self) {
-    Variables result;
-    int64_t at = 0;
-    for (size_t i = 0; i < lengths.size(); at += lengths[i++])
-      result.push_back(self.needs(i) ? slice(g[0], dim, at, lengths[i]) : Variable());
-    return result;
+Variable clamp(const Variable& a, double low, double high) {
+  Tensor y = clamp(a.value(), low, high);
+  return record("clamp", y, {a}, [inside = eq(a.value(), y)](const Variables& g, const Node&) -> Variables {
+    return {where(inside, g[0], zero(g[0].dtype()))};
   });
+}
+
+Variable where(const Tensor& condition, const Variable& a, const Variable& b) {
+  return record("where", where(condition, a.value(), b.value()), {a, b},
+                [saved = SavedTensor(condition), sa = a.shape(), sb = b.shape()](
+                    const Variables& g, const Node& self) -> Variables {
+                  const Tensor& c = saved.get(self);
+                  const Variable none = zero(g[0].dtype());
+                  return {self.needs(0) ? sum_to(where(c, g[0], none), sa) : Variable(),
+                          self.needs(1) ? sum_to(where(c, none, g[0]), sb) : Variable()};
+                });
 }
 
 }  // namespace sigma
