@@ -20,7 +20,8 @@ Variable like_dtype(const Variable& a, DType dtype) {
 Variable as_row(const Variable& s) {
   Shape shape;
   for (int i = 0; i < s.rank() - 1; ++i) shape.push_back(s.dim(i));
-  shape.push_back(1), shape.push_back(s.dim(-1));
+  shape.push_back(1);
+  shape.push_back(s.dim(-1));
   return reshape(s, shape);
 }
 Variable as_column(const Variable& s) {

@@ -22,6 +22,11 @@ Tensor binary(const char* tag, Binary op, const Tensor& a, const Tensor& b) {
   expect_one_dtype(tag, a, b);
   return dispatch_numeric(a.dtype(), tag, [&](auto zero) {
     using T = decltype(zero);
+    if (a.shape() == b.shape() && a.layout() == b.layout()) {
+      Tensor y = Tensor::empty_like(a);
+      kernels::map(op, a.numel(), a.data<T>(), b.data<T>(), y.mutable_data<T>());
+      return y;
+    }
     const Broadcast in = broadcast(tag, {a, b});
     Tensor y = in.result(a.dtype());
     kernels::map(op, in.walk, in.operands[0].data<T>(), in.operands[1].data<T>(), y.mutable_data<T>());

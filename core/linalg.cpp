@@ -66,7 +66,10 @@ bool is_graded(const T* a, int64_t m, int64_t n) {
     double top = 0;  // the largest entry is near enough to the length
     for (int64_t j = 0; j < length; ++j)
       top = std::max(top, static_cast<double>(std::abs(columns ? a[j * n + i] : a[i * n + j])));
-    if (top > 0) low = std::min(low, top), high = std::max(high, top);
+    if (top > 0) {
+      low = std::min(low, top);
+      high = std::max(high, top);
+    }
   }
   return high > kRatio * low;
 }

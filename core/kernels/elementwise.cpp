@@ -248,7 +248,10 @@ void sgd_update(const SgdParameter<T>* parameters, int64_t count) {
       int64_t end = std::min(begin + kGrain, parameters[i].n);
       pieces.push_back({i, begin, end});
       filled += end - begin;
-      if (filled >= kGrain) tasks.push_back(static_cast<int64_t>(pieces.size())), filled = 0;
+      if (filled >= kGrain) {
+        tasks.push_back(static_cast<int64_t>(pieces.size()));
+        filled = 0;
+      }
     }
   if (tasks.back() != static_cast<int64_t>(pieces.size()))
     tasks.push_back(static_cast<int64_t>(pieces.size()));

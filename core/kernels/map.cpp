@@ -271,6 +271,14 @@ void map(Binary op, const Walk& w, const X* a, const X* b, X* y) {
 }
 
 template <class X>
+void map(Binary op, int64_t n, const X* a, const X* b, X* y) {
+  auto loop = binary_loop<Compute<X>>(op);
+  each_range(n, [&](int64_t i, int64_t end) {
+    each_pair(end - i, Row<X>{a + i, {}}, Row<X>{b + i, {}}, y + i, loop);
+  });
+}
+
+template <class X>
 void map_scalar(Binary op, int64_t n, const X* x, Compute<X> s, bool scalar_first, X* y) {
   auto loop = binary_loop<Compute<X>>(op);
   each_range(n, [&](int64_t i, int64_t end) {
@@ -307,6 +315,7 @@ void where(const Walk& w, const X* a, const X* b, const uint8_t* condition, X* y
 #define SIGMA_INSTANTIATE(X)                                                 \
   template void map(Unary, int64_t, const X*, X*);                           \
   template void map(Binary, const Walk&, const X*, const X*, X*);            \
+  template void map(Binary, int64_t, const X*, const X*, X*);                \
   template void map_scalar(Binary, int64_t, const X*, Compute<X>, bool, X*); \
   template void where(const Walk&, const X*, const X*, const uint8_t*, X*);
 SIGMA_INSTANTIATE(float)

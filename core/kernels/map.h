@@ -30,6 +30,9 @@ void power(int64_t n, const X* x, Compute<X> exponent, X* y);
 // either operand of maximum and minimum is the result.
 template <class X>
 void map(Binary op, const Walk& w, const X* a, const X* b, X* y);
+// The same for operands that lie as the result does.
+template <class X>
+void map(Binary op, int64_t n, const X* a, const X* b, X* y);
 // y = x op s, or s op x. The scalar is not rounded to storage first.
 template <class X>
 void map_scalar(Binary op, int64_t n, const X* x, Compute<X> s, bool scalar_first, X* y);

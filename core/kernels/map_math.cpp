@@ -1,7 +1,9 @@
 // Exponentials and logarithms. float32 and bfloat16 go through Highway's functions in float64, whose error of
 // at most 4 ulp there is 1e-8 of a float32 ulp: the result is the exact one rounded, but for values that near
 // to a tie. For float64 they would be less exact than the C library (0.5 ulp), which is called instead.
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/kernels/map.h"
 #include "core/kernels/simd_table.h"
@@ -38,7 +40,8 @@ HWY_INLINE V exp_of(D d, V x) {
 }
 
 HWY_INLINE V log_of(D d, V x) {
-  const V zero = hn::Zero(d), infinity = hn::Set(d, HUGE_VAL), nan = hn::Set(d, std::nan(""));
+  const V zero = hn::Zero(d), infinity = hn::Set(d, HUGE_VAL),
+          nan = hn::Set(d, std::numeric_limits<double>::quiet_NaN());
   V y = hn::Log(d, x);
   y = hn::IfThenElse(x == infinity, x, y);
   y = hn::IfThenElse(x == zero, hn::Neg(infinity), y);
@@ -60,12 +63,13 @@ HWY_INLINE V sigmoid_of(D d, V x) {
 template <class Fn>
 HWY_INLINE void each_wide(int64_t n, const float* x, float* y, Fn fn) {
   constexpr int64_t kBuffer = 256;
-  HWY_ALIGN double wide[kBuffer] = {};  // whole vectors are computed
+  HWY_ALIGN double wide[kBuffer];
   const D d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t i = 0; i < n; i += kBuffer) {
     const int64_t count = std::min(kBuffer, n - i);
     for (int64_t k = 0; k < count; ++k) wide[k] = static_cast<double>(x[i + k]);
+    for (int64_t k = count; k % lanes != 0; ++k) wide[k] = 1;  // whole vectors are computed
     for (int64_t k = 0; k < count; k += lanes) hn::Store(fn(d, hn::Load(d, wide + k)), d, wide + k);
     for (int64_t k = 0; k < count; ++k) y[i + k] = static_cast<float>(wide[k]);
   }

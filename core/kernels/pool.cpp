@@ -121,7 +121,10 @@ void max_forward(const PoolSize& s, const T* __restrict x, T* __restrict y, int3
           const T* __restrict row = x + (iy * s.w + ix) * s.c;
           int32_t here = static_cast<int32_t>(iy * s.w + ix);
           if (first) {
-            for (int64_t c = 0; c < s.c; ++c) y[c] = row[c], index[c] = here;
+            for (int64_t c = 0; c < s.c; ++c) {
+              y[c] = row[c];
+              index[c] = here;
+            }
           } else {
             for (int64_t c = 0; c < s.c; ++c) {
               bool take = row[c] > y[c] || row[c] != row[c];

@@ -121,7 +121,10 @@ void complete(Columns<C>& u, int64_t first) {
     for (int64_t i = 0; i < u.rows; ++i) {
       double inside = 0;  // squared length of e_i's part in the span
       for (int64_t c = 0; c < j; ++c) inside += square(u[c][i]);
-      if (inside < least) least = inside, best = i;
+      if (inside < least) {
+        least = inside;
+        best = i;
+      }
     }
     C* x = u[j];
     std::fill_n(x, u.rows, C{});

@@ -106,7 +106,8 @@ HWY_INLINE void transform_inputs(const X* image, int64_t h, int64_t w, int64_t c
         for (int i = 0; i < kSide; ++i) {
           const V line[kSide] = {left[i], right[i], next_left[i], next_right[i]};
           Tile<kTile>::input(line, out[i]);
-          left[i] = next_left[i], right[i] = next_right[i];
+          left[i] = next_left[i];
+          right[i] = next_right[i];
         }
         store_out(tile, c, out);
       }
@@ -130,7 +131,8 @@ HWY_INLINE void transform_output(const float* from, V (&out)[kTile][kTile]) {
 #pragma GCC unroll 4
     for (int i = 0; i < kSide; ++i) column[i] = hn::Load(d, from + (i * kSide + j) * kSpotSize);
     Tile<kTile>::output(column, result);
-    half[0][j] = result[0], half[1][j] = result[1];
+    half[0][j] = result[0];
+    half[1][j] = result[1];
   }
   Tile<kTile>::output(half[0], out[0]);
   Tile<kTile>::output(half[1], out[1]);

@@ -103,6 +103,11 @@ void check_binary(bool ordered) {
       reference::map(op, w, a.data(), b.data(), want.data());
       map(op, w, sa.data(), sb.data(), got.data());
       wrong += differences(got.values(), want);
+      if (w.rank == 1 && w.stride[0] == Offsets{1, 1, 1}) {
+        Shifted<T> again(nans<T>(count(w)));
+        map(op, w.size[0], sa.data(), sb.data(), again.data());
+        wrong += differences(again.values(), want);
+      }
     }
     CHECK(wrong == 0);
   }
