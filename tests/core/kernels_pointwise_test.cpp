@@ -2,8 +2,8 @@
 #include <cmath>
 
 #include "core/kernels/elementwise.h"
-#include "core/kernels/reduce.h"
 #include "core/kernels/layout.h"
+#include "core/kernels/reduce.h"
 #include "core/kernels/reference.h"
 #include "tests/support/kernels.h"
 
