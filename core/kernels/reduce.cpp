@@ -45,6 +45,11 @@ template <class X>
 SumOf<X> run_sum(const X* x, int64_t n) {
   constexpr int64_t kLanes = 16;
   using S = SumOf<X>;
+  if (n < kLanes) {  // rows of a few classes
+    S total = 0;
+    for (int64_t k = 0; k < n; ++k) total += static_cast<S>(static_cast<Compute<X>>(x[k]));
+    return total;
+  }
   S lanes[kLanes] = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes)
@@ -72,8 +77,14 @@ template <bool largest, class X>
 X run_extreme_of(const X* x, int64_t n) {
   using T = Compute<X>;
   constexpr int64_t kLanes = 16;
+  if (n < kLanes) {
+    T best = static_cast<T>(x[0]);
+    for (int64_t k = 1; k < n; ++k)
+      best = beats<largest>(static_cast<T>(x[k]), best) ? static_cast<T>(x[k]) : best;
+    return X(best);
+  }
   T lanes[kLanes];
-  for (int64_t k = 0; k < kLanes; ++k) lanes[k] = static_cast<T>(x[k < n ? k : 0]);
+  for (int64_t k = 0; k < kLanes; ++k) lanes[k] = static_cast<T>(x[k]);
   int64_t i = kLanes;
   for (; i + kLanes <= n; i += kLanes)
     for (int64_t k = 0; k < kLanes; ++k) {
