@@ -142,7 +142,7 @@ struct Parser {
     Options& o = call.options;
     if (name == "compare") {
       o.model = "lenet5", o.batch_norm = "on,off", o.normalize = "none,unit,standard", o.batch_size = 64;
-      o.lr = "0.1", o.momentum = 0, o.weight_decay = 0, o.schedule = "constant";
+      o.lr = "0.1", o.hyper["momentum"] = 0, o.weight_decay = 0, o.schedule = "constant";
     }
     for (const char* fresh : {"eval", "compress", "spectrum", "summary", "data"})
       if (name == fresh) o.data.clear();
@@ -234,6 +234,7 @@ void parse(Parser& parser, std::vector<std::string> arguments) {
     for (const CLI::Option* option : v->get_options())
       if (option->count() > 0) parser.call.options.given.push_back(option->get_name());
   }
+  complete_optimizer(parser.call.options);
 }
 
 int dispatch(const Parser& p) {

@@ -16,7 +16,7 @@ double cosine_between(double a, double b, double t) {
 
 }  // namespace
 
-double LrSchedule::at(int64_t step) const {
+double LrSchedule::at(int64_t step, double lr) const {
   step = std::clamp<int64_t>(step, 0, std::max<int64_t>(0, total_steps - 1));
   if (kind == Schedule::one_cycle) {
     double peak = std::max(1.0, one_cycle_rise * static_cast<double>(total_steps) - 1);

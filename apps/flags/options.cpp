@@ -71,9 +71,21 @@ void add_flags(CLI::App& verb, Options& o, unsigned groups) {
     add("--epochs", o.epochs, "passes over the training set (default: 5, or what --max-steps takes)");
     add("--batch-size", o.batch_size, "images a step");
     add("--lr", o.lr, lists ? "learning rates, comma-separated" : "learning rate");
-    add("--momentum", o.momentum, "of SGD");
-    flag("--nesterov", o.nesterov, "Nesterov momentum");
-    add("--weight-decay", o.weight_decay, "of SGD");
+    std::string names;
+    for (const OptimizerEntry& e : optimizer_table()) names += (names.empty() ? "" : "|") + e.name;
+    add("--optimizer", o.optimizer, names.c_str());
+    add("--weight-decay", o.weight_decay, "of the optimizer");
+    for (const OptimizerEntry& e : optimizer_table())
+      for (const HyperParameter& h : e.hyper) {
+        const std::string name = "--" + h.name;
+        if (verb.get_option_no_throw(name)) continue;  // optimizers may share one
+        if (h.is_switch) {
+          flag(name.c_str(), o.hyper_switches[h.name], h.about.c_str());
+          continue;
+        }
+        o.hyper[h.name] = h.initial;
+        add(name.c_str(), o.hyper[h.name], h.about.c_str());
+      }
     add("--schedule", o.schedule, "constant|step|cosine|one-cycle");
     add("--warmup", o.warmup, "steps of linear warm-up");
     add("--clip-norm", o.clip_norm, "scale gradients to at most this norm (0: off)");
@@ -114,6 +126,29 @@ bool is_given(const Options& o, const std::string& flag) {
   return std::find(o.given.begin(), o.given.end(), flag) != o.given.end();
 }
 
+void complete_optimizer(Options& o) {
+  if (o.optimizer == Options().optimizer) return;  // the flags' defaults are its own, or the verb's
+  const OptimizerEntry& entry = optimizer_entry(o.optimizer);
+  if (!is_given(o, "--lr")) o.lr = fmt::format("{}", entry.lr);
+  if (!is_given(o, "--weight-decay")) o.weight_decay = entry.weight_decay;
+}
+
+HyperValues hyper_values(const Options& o) {
+  HyperValues values;
+  for (const HyperParameter& h : optimizer_entry(o.optimizer).hyper) {
+    auto number = o.hyper.find(h.name);
+    auto on = o.hyper_switches.find(h.name);
+    values[h.name] = h.is_switch               ? on != o.hyper_switches.end() && on->second
+                     : number != o.hyper.end() ? number->second
+                                               : h.initial;
+  }
+  for (const OptimizerEntry& e : optimizer_table())
+    for (const HyperParameter& h : e.hyper)
+      if (!values.count(h.name) && is_given(o, "--" + h.name))
+        bad("--" + h.name, fmt::format("is for --optimizer {}, got {}", e.name, o.optimizer));
+  return values;
+}
+
 void check(const Options& o) {
   auto at_least = [](const char* flag, auto value, auto least) {
     if (!(value >= least)) bad(flag, fmt::format("expected at least {}, got {}", least, value));
@@ -130,7 +165,16 @@ void check(const Options& o) {
   at_least("--limit-test", o.limit_test, 0);
   at_least("--warmup", o.warmup, 0);
   at_least("--seeds", o.seeds, 1);
-  at_least("--momentum", o.momentum, 0.0);
+  HyperValues hyper = hyper_values(o);
+  for (const HyperParameter& h : optimizer_entry(o.optimizer).hyper) {
+    if (h.is_switch) continue;
+    const std::string flag = "--" + h.name;
+    at_least(flag.c_str(), hyper[h.name], h.least);
+    if (hyper[h.name] < h.below) continue;
+    if (std::isfinite(h.below))
+      bad(flag, fmt::format("expected {} to less than {}, got {}", h.least, h.below, hyper[h.name]));
+    bad(flag, fmt::format("expected a number, got {}", hyper[h.name]));
+  }
   at_least("--weight-decay", o.weight_decay, 0.0);
   at_least("--clip-norm", o.clip_norm, 0.0);
   if (o.batch_size > 65536) bad("--batch-size", fmt::format("expected at most 65536, got {}", o.batch_size));
@@ -139,9 +183,8 @@ void check(const Options& o) {
     bad("--threads", fmt::format("expected 1 to 64 (0: all processors), got {}", o.threads));
   if (!(o.label_smoothing >= 0 && o.label_smoothing <= 1))
     bad("--label-smoothing", fmt::format("expected 0 to 1, got {}", o.label_smoothing));
-  if (o.nesterov && !(o.momentum > 0)) bad("--nesterov", "needs a --momentum above 0");
-  if (!std::isfinite(o.momentum) || o.momentum >= 1)
-    bad("--momentum", fmt::format("expected 0 to less than 1, got {}", o.momentum));
+  if (hyper.count("nesterov") && hyper["nesterov"] != 0 && !(hyper["momentum"] > 0))
+    bad("--nesterov", "needs a --momentum above 0");
   if (!std::isfinite(o.weight_decay))
     bad("--weight-decay", fmt::format("expected a number, got {}", o.weight_decay));
   for (const std::string& item : split_list("--lr", o.lr)) {

@@ -2,12 +2,14 @@
 // checked, written back as the run's config.json.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "core/dtype.h"
 #include "core/json.h"
 #include "data/transforms/transforms.h"
+#include "optim/optimizer_table.h"
 
 namespace CLI {
 class App;
@@ -24,8 +26,11 @@ struct Options {
   std::vector<double> mean, std;  // override the normalization constants
   int64_t epochs = -1, batch_size = 128, max_steps = 0, eval_every = 0, eval_images = -1, save_every = 0;
   int64_t limit_train = 0, limit_test = 0, warmup = 0, seeds = 3;
-  double momentum = 0.9, weight_decay = 5e-4, label_smoothing = 0, clip_norm = 0, whiten_epsilon = 0;
-  bool nesterov = false;
+  double weight_decay = 5e-4, label_smoothing = 0, clip_norm = 0, whiten_epsilon = 0;
+  // Of the optimizer, by their names in the table of optimizers; see hyper_values.
+  std::string optimizer = "sgd";
+  std::map<std::string, double> hyper;
+  std::map<std::string, bool> hyper_switches;
   std::string schedule = "cosine", augment = "none", crop_padding = "reflect", precision = "f32";
   std::string init = "default";
   uint64_t seed = 0;
@@ -50,6 +55,11 @@ enum FlagGroup : unsigned {
 void add_flags(CLI::App& verb, Options& options, unsigned groups);
 
 bool is_given(const Options& options, const std::string& flag);
+
+// The learning rate and weight decay of the optimizer where none is given.
+void complete_optimizer(Options& options);
+// The hyper-parameters of the chosen optimizer. One that is given and not of this optimizer is an error.
+HyperValues hyper_values(const Options& options);
 
 // Throws kind usage, naming the flag, for a value out of range.
 void check(const Options& options);

@@ -14,8 +14,11 @@ Json flags_json(const Options& o) {
   j["limit-train"] = o.limit_train, j["limit-test"] = o.limit_test;
   j["model"] = o.model, j["batch-norm"] = o.batch_norm, j["normalize"] = o.normalize;
   j["mean"] = o.mean, j["std"] = o.std;
-  j["epochs"] = o.epochs, j["batch-size"] = o.batch_size, j["lr"] = o.lr, j["momentum"] = o.momentum,
-  j["nesterov"] = o.nesterov;
+  j["epochs"] = o.epochs, j["batch-size"] = o.batch_size, j["lr"] = o.lr;
+  j["optimizer"] = o.optimizer;
+  const HyperValues hyper = hyper_values(o);
+  for (const HyperParameter& h : optimizer_entry(o.optimizer).hyper)
+    j[h.name] = h.is_switch ? Json(hyper.at(h.name) != 0) : Json(hyper.at(h.name));
   j["weight-decay"] = o.weight_decay, j["schedule"] = o.schedule, j["warmup"] = o.warmup,
   j["clip-norm"] = o.clip_norm;
   j["label-smoothing"] = o.label_smoothing, j["augment"] = o.augment, j["crop-padding"] = o.crop_padding,

@@ -114,11 +114,11 @@ std::vector<Chart> learning_rate_charts(const Comparison& c) {
   std::sort(rates.begin(), rates.end());
   if (rates.size() < 2) {
     Chart s{"Learning rate over the run: " + c.options.schedule, "training step", "learning rate"};
-    LrSchedule schedule{parse_schedule(c.options.schedule), c.arms[0].lr, c.steps, c.options.warmup};
+    LrSchedule schedule{parse_schedule(c.options.schedule), c.steps, c.options.warmup};
     Series line{"", {}, {}, {}, {}, palette(0)};
     for (int64_t i = 0; i < c.steps; i += std::max<int64_t>(1, c.steps / 300)) {
       line.x.push_back(static_cast<double>(i));
-      line.y.push_back(schedule.at(i));
+      line.y.push_back(schedule.at(i, c.arms[0].lr));
     }
     s.y_min = 0;
     s.series = {line};

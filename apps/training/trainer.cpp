@@ -9,6 +9,7 @@
 #include "core/math.h"
 #include "layers/channel_norm.h"
 #include "layers/cross_entropy.h"
+#include "optim/clip.h"
 
 namespace sigma::app {
 namespace {
@@ -39,7 +40,8 @@ Trainer::Trainer(const Dataset& dataset, TrainSetup setup, int64_t first_step)
     : dataset_(dataset), setup_(std::move(setup)), step_(first_step) {
   model_ = make_network(setup_);
   if (!setup_.weights) initialize_weights(*model_, setup_, dataset_);
-  sgd_ = std::make_unique<SGD>(model_->parameters(), setup_.sgd);
+  optimizer_ = make_optimizer(setup_.optimizer.name, parameter_groups(*model_, setup_.optimizer),
+                              setup_.optimizer.hyper);
   setup_.loader.seed = setup_.seed;
   loader_ = std::make_unique<Loader>(dataset_.train, setup_.loader, first_step);
 }
@@ -47,7 +49,8 @@ Trainer::Trainer(const Dataset& dataset, TrainSetup setup, int64_t first_step)
 StepResult Trainer::step() {
   Batch batch = loader_->next();
   StepResult result;
-  result.lr = setup_.schedule.at(step_);
+  optimizer_->set_lr(setup_.schedule, step_);
+  result.lr = optimizer_->lr();
   model_->train();
   model_->set_step(static_cast<uint64_t>(step_));
   Variable logits;
@@ -68,9 +71,8 @@ StepResult Trainer::step() {
   }
   loss.backward();
   if (setup_.clip_norm > 0) clip_grad_norm(model_->parameters(), setup_.clip_norm);
-  sgd_->set_lr(result.lr);
-  sgd_->step();
-  sgd_->zero_grad();
+  optimizer_->step();
+  optimizer_->zero_grad();
   ++step_;
   return result;
 }
@@ -100,23 +102,31 @@ std::string Trainer::bad_weight() const {
 std::map<std::string, Tensor> Trainer::state() const {
   std::map<std::string, Tensor> tensors;
   for (auto& [name, t] : model_->state_dict().items) tensors.emplace(name, t);
-  auto names = model_->named_parameters();
-  auto velocities = sgd_->velocities();
-  for (size_t i = 0; i < velocities.size(); ++i)
-    if (velocities[i].defined()) tensors.emplace("optim.velocity." + names[i].first, velocities[i]);
+  for (auto& [name, t] : optimizer_->state_dict()) tensors.emplace("optim." + name, t);
   return tensors;
 }
 
 void Trainer::restore(const SafeTensors& checkpoint, int64_t step) {
-  std::vector<Tensor> velocities;
+  Optimizer::State state;
+  for (auto& [name, t] : checkpoint.tensors)
+    if (name.rfind("optim.", 0) == 0) state.emplace(name.substr(6), t);
   model_->load_state_dict(model_state(checkpoint));
-  for (auto& [name, p] : model_->named_parameters()) {
-    auto it = checkpoint.tensors.find("optim.velocity." + name);
-    velocities.push_back(it == checkpoint.tensors.end() ? Tensor() : it->second);
-  }
-  sgd_->set_velocities(velocities);
+  optimizer_->load_state_dict(state, step > 0);
   step_ = step;
   loader_ = std::make_unique<Loader>(dataset_.train, setup_.loader, step);
+}
+
+std::vector<ParameterGroup> parameter_groups(Module& model, const OptimizerSetup& setup) {
+  ParameterGroup decayed{{}, setup.lr, setup.weight_decay}, plain{{}, setup.lr, 0};
+  model.visit([&](const std::string& path, Module& m) {
+    for (auto& [name, p] : m.named_parameters()) {
+      if (name.find('.') != std::string::npos) continue;  // a child's; visited on its own
+      ParameterGroup& group = setup.decay_all || m.decays(name) ? decayed : plain;
+      group.parameters.emplace_back(join_path(path, name), p);
+    }
+  });
+  if (plain.parameters.empty()) return {decayed};
+  return {decayed, plain};
 }
 
 ModulePtr make_network(const TrainSetup& s) {

@@ -10,9 +10,17 @@
 #include "layers/networks/models.h"
 #include "layers/passes/factor.h"
 #include "optim/lr_schedule.h"
-#include "optim/sgd.h"
+#include "optim/optimizer_table.h"
 
 namespace sigma::app {
+
+// Which optimizer, by its name in optim/optimizers.h, and what it is given.
+struct OptimizerSetup {
+  std::string name = "sgd";
+  double lr = 0.01, weight_decay = 0;
+  HyperValues hyper;      // those left out have the table's initial values
+  bool decay_all = true;  // false: weight decay leaves out biases and normalization (Module::decays)
+};
 
 struct TrainSetup {
   std::string model = "cnn";
@@ -20,7 +28,7 @@ struct TrainSetup {
   bool batch_norm = true;
   std::string init = "default";  // see apps/initial_weights.h
   LoaderOptions loader;
-  SGDOptions sgd;
+  OptimizerSetup optimizer;
   LrSchedule schedule;
   double label_smoothing = 0, clip_norm = 0;
   std::vector<Factor> factors;               // layers in two factors, see layers/factor.h
@@ -50,7 +58,7 @@ class Trainer {
   int64_t steps_per_epoch() const { return loader_->steps_per_epoch(); }
   double wait_seconds() const { return loader_->wait_seconds(); }
   Module& model() { return *model_; }
-  SGD& optimizer() { return *sgd_; }
+  Optimizer& optimizer() { return *optimizer_; }
   const TrainSetup& setup() const { return setup_; }
 
   // A parameter or buffer with a value that is not finite, or "". An update can overflow though its loss did
@@ -59,8 +67,8 @@ class Trainer {
   // "first in the output of <layer>", the first whose output for these images is not finite, or "".
   std::string first_bad_layer(const Tensor& images);
 
-  // Weights, buffers and momentum by name; `restore` takes them back and throws kind checkpoint when they do
-  // not fit.
+  // Weights, buffers and, behind "optim.", the optimizer's state by name; `restore` takes them back and
+  // throws kind checkpoint when they do not fit.
   std::map<std::string, Tensor> state() const;
   void restore(const SafeTensors& checkpoint, int64_t step);
 
@@ -68,10 +76,13 @@ class Trainer {
   const Dataset& dataset_;
   TrainSetup setup_;
   ModulePtr model_;
-  std::unique_ptr<SGD> sgd_;
+  std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Loader> loader_;
   int64_t step_;
 };
+
+// A network's parameters for an optimizer: one group, or one with weight decay and one without.
+std::vector<ParameterGroup> parameter_groups(Module& model, const OptimizerSetup& setup);
 
 // The network of a setup, before any step.
 ModulePtr make_network(const TrainSetup& setup);

@@ -18,6 +18,7 @@
 #include "layers/cross_entropy.h"
 #include "layers/passes/fold.h"
 #include "layers/passes/trace.h"
+#include "optim/sgd.h"
 
 namespace sigma::app {
 namespace {

@@ -179,8 +179,8 @@ int run_compare(const Options& o) {
                 lrs.size() > 1 ? " · lr " + lr : ""};
         TrainSetup s = base;
         s.batch_norm = arm.batch_norm;
-        s.sgd = {arm.lr, o.momentum, 0, o.weight_decay, o.nesterov};
-        s.schedule = {parse_schedule(o.schedule), arm.lr, c.steps, o.warmup};
+        s.optimizer = {o.optimizer, arm.lr, o.weight_decay, hyper_values(o)};
+        s.schedule = {parse_schedule(o.schedule), c.steps, o.warmup};
         c.arms.push_back(arm);
         setups.push_back(s);
       }

@@ -187,7 +187,8 @@ class TrainRun {
                   std::to_string(at), fmt::format("{:.6g}", train_loss),
                   fmt::format("{:.5f}", train_accuracy), fmt::format("{:.6g}", e.loss),
                   fmt::format("{:.5f}", e.accuracy),
-                  fmt::format("{:.6g}", trainer_.setup().schedule.at(at - 1)), fmt::format("{:.2f}", seconds),
+                  fmt::format("{:.6g}", trainer_.setup().schedule.at(at - 1, trainer_.setup().optimizer.lr)),
+                  fmt::format("{:.2f}", seconds),
                   fmt::format("{:.0f}", static_cast<double>(seen_) / std::max(1e-9, since(began_))),
                   fmt::format("{:.1f}", wait)});
     tolerate("row of results.csv", [&] { results_.flush(); });
@@ -369,14 +370,14 @@ int run_train(const Options& given) {
     s.loader.normalization = normalization_for(o, o.normalize, data);
   }
   s.loader.augmentation = augmentation_for(o);
-  s.sgd = {parse_number("--lr", o.lr), o.momentum, 0, o.weight_decay, o.nesterov};
+  s.optimizer = {o.optimizer, parse_number("--lr", o.lr), o.weight_decay, hyper_values(o)};
   s.precision = parse_precision(o.precision);
   s.label_smoothing = o.label_smoothing;
   s.clip_norm = o.clip_norm;
   s.seed = o.seed;
   check_fit(s, data.train.size());
   int64_t per_epoch = steps_per_epoch(data.train.size(), s.loader);
-  s.schedule = {parse_schedule(o.schedule), parse_number("--lr", o.lr), total_steps(o, per_epoch), o.warmup};
+  s.schedule = {parse_schedule(o.schedule), total_steps(o, per_epoch), o.warmup};
   if (!o.quiet)
     std::fputs(fmt::format("{} on {}: {} training and {} test images {}x{}x{}, {} classes; normalize {}; {} "
                            "steps, {} threads\n",

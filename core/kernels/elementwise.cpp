@@ -27,11 +27,6 @@ struct ElementwiseTable {
   void (*round)(int64_t n, const T* from, X* to);
   void (*add_rows)(int64_t rows, int64_t n, const T* from, const T* bias, bool relu, X* y);
 };
-// What is kept in the type that is computed with.
-template <class T>
-struct MasterTable {
-  void (*sgd)(int64_t n, const SgdStep& step, const T* g, T* velocity, T* p);
-};
 inline constexpr double kInvSqrt2 = 0.70710678118654752440;
 inline constexpr double kInvSqrt2Pi = 0.39894228040143267794;
 }  // namespace sigma::kernels
@@ -128,34 +123,6 @@ void add_rows_range(int64_t rows, int64_t n, const Compute<X>* from, const Compu
     }
 }
 
-template <class T>
-void sgd(int64_t n, const SgdStep& step, const T* __restrict g, T* __restrict v, T* __restrict p) {
-  const T lr = static_cast<T>(step.lr), momentum = static_cast<T>(step.momentum);
-  const T keep = static_cast<T>(1 - step.dampening), decay = static_cast<T>(step.weight_decay);
-  if (step.momentum == 0) {
-    for (int64_t i = 0; i < n; ++i) p[i] -= lr * (g[i] + decay * p[i]);
-  } else if (step.first) {
-    const T factor = step.nesterov ? 1 + momentum : T(1);
-    for (int64_t i = 0; i < n; ++i) {
-      T d = g[i] + decay * p[i];
-      v[i] = d;
-      p[i] -= lr * (factor * d);
-    }
-  } else if (step.nesterov) {
-    for (int64_t i = 0; i < n; ++i) {
-      T d = g[i] + decay * p[i];
-      v[i] = momentum * v[i] + keep * d;
-      p[i] -= lr * (d + momentum * v[i]);
-    }
-  } else {
-    for (int64_t i = 0; i < n; ++i) {
-      T d = g[i] + decay * p[i];
-      v[i] = momentum * v[i] + keep * d;
-      p[i] -= lr * v[i];
-    }
-  }
-}
-
 template <class X>
 ElementwiseTable<X> table() {
   return {forward<X>,       backward<X>,    add_range<X>,     scale_range<X>,
@@ -164,7 +131,6 @@ ElementwiseTable<X> table() {
 SimdTables<ElementwiseTable, float, double, bfloat16> elementwise_tables() {
   return {table<float>(), table<double>(), table<bfloat16>()};
 }
-SimdTables<MasterTable, float, double> master_tables() { return {{sgd<float>}, {sgd<double>}}; }
 
 }  // namespace
 }  // namespace sigma::kernels::HWY_NAMESPACE
@@ -175,14 +141,9 @@ namespace sigma::kernels {
 namespace {
 
 HWY_EXPORT(elementwise_tables);
-HWY_EXPORT(master_tables);
 template <class X>
 ElementwiseTable<X> table() {
   return HWY_DYNAMIC_DISPATCH(elementwise_tables)();
-}
-template <class T>
-MasterTable<T> master() {
-  return HWY_DYNAMIC_DISPATCH(master_tables)();
 }
 
 constexpr int64_t kGrain = 32768;  // elements of a task
@@ -233,39 +194,6 @@ void add_rows(int64_t rows, int64_t n, const Compute<X>* from, const Compute<X>*
                   [&](int64_t r, int64_t end) { kernel(end - r, n, from + r * n, bias, relu, y + r * n); });
 }
 
-template <class T>
-void sgd_update(const SgdParameter<T>* parameters, int64_t count) {
-  // Small parameters share a task, large ones are cut.
-  auto kernel = master<T>().sgd;
-  struct Piece {
-    int64_t parameter, begin, end;
-  };
-  std::vector<Piece> pieces;
-  std::vector<int64_t> tasks = {0};  // first piece of each
-  int64_t filled = 0;
-  for (int64_t i = 0; i < count; ++i)
-    for (int64_t begin = 0; begin < parameters[i].n; begin += kGrain) {
-      int64_t end = std::min(begin + kGrain, parameters[i].n);
-      pieces.push_back({i, begin, end});
-      filled += end - begin;
-      if (filled >= kGrain) {
-        tasks.push_back(static_cast<int64_t>(pieces.size()));
-        filled = 0;
-      }
-    }
-  if (tasks.back() != static_cast<int64_t>(pieces.size()))
-    tasks.push_back(static_cast<int64_t>(pieces.size()));
-  parallel_for(static_cast<int64_t>(tasks.size()) - 1, [&](int64_t task) {
-    auto t = static_cast<size_t>(task);
-    for (int64_t i = tasks[t]; i < tasks[t + 1]; ++i) {
-      const Piece& piece = pieces[static_cast<size_t>(i)];
-      const SgdParameter<T>& q = parameters[piece.parameter];
-      kernel(piece.end - piece.begin, q.step, q.g + piece.begin, q.v ? q.v + piece.begin : nullptr,
-             q.p + piece.begin);
-    }
-  });
-}
-
 #define SIGMA_INSTANTIATE(X)                                                                  \
   template void activation_forward(Activation, int64_t, const X*, Compute<X>, X*);            \
   template void activation_backward(Activation, int64_t, const X*, const X*, Compute<X>, X*); \
@@ -277,10 +205,6 @@ void sgd_update(const SgdParameter<T>* parameters, int64_t count) {
 SIGMA_INSTANTIATE(float)
 SIGMA_INSTANTIATE(double)
 SIGMA_INSTANTIATE(bfloat16)
-#undef SIGMA_INSTANTIATE
-#define SIGMA_INSTANTIATE(T) template void sgd_update(const SgdParameter<T>*, int64_t);
-SIGMA_INSTANTIATE(float)
-SIGMA_INSTANTIATE(double)
 #undef SIGMA_INSTANTIATE
 
 }  // namespace sigma::kernels

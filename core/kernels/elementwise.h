@@ -28,21 +28,4 @@ void round(int64_t n, const Compute<X>* from, X* to);  // to the nearest
 template <class X>
 void add_rows(int64_t rows, int64_t n, const Compute<X>* from, const Compute<X>* bias, bool relu, X* y);
 
-struct SgdStep {
-  double lr, momentum, dampening, weight_decay;
-  bool nesterov, first;  // first: the velocity is set to the gradient, as in PyTorch
-};
-// SGD over all parameters in one parallel loop. A parameter p of n elements has gradient g and velocity v,
-// which may be null when momentum is 0.
-template <class T>
-struct SgdParameter {
-  int64_t n;
-  SgdStep step;
-  const T* g;
-  T* v;
-  T* p;
-};
-template <class T>
-void sgd_update(const SgdParameter<T>* parameters, int64_t count);
-
 }  // namespace sigma::kernels

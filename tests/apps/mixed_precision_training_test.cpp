@@ -30,8 +30,8 @@ Steps train(const Dataset& data, const char* model, bool batch_norm, DType preci
   setup.input = {1, 28, 28, 10};
   setup.batch_norm = batch_norm;
   setup.loader.batch_size = 16;
-  setup.sgd = {.lr = 0.05, .momentum = 0.9, .weight_decay = 5e-4};
-  setup.schedule = {parse_schedule("constant"), 0.05, 20, 0};
+  setup.optimizer = {"sgd", 0.05, 5e-4, {{"momentum", 0.9}}};
+  setup.schedule = {parse_schedule("constant"), 20, 0};
   setup.precision = precision;
   setup.seed = 1;
   app::Trainer trainer(data, setup);

@@ -50,8 +50,8 @@ TEST_CASE("training resumes exactly at any step, with any threads, batch norm, a
           setup.batch_norm = batch_norm;
           setup.loader.batch_size = 14;
           setup.loader.augmentation = parse_augmentation(augment);
-          setup.sgd = {.lr = 0.05, .momentum = momentum, .weight_decay = 5e-4, .nesterov = nesterov};
-          setup.schedule = {parse_schedule("one-cycle"), 0.05, kSteps, 2};
+          setup.optimizer = {"sgd", 0.05, 5e-4, {{"momentum", momentum}, {"nesterov", nesterov ? 1.0 : 0.0}}};
+          setup.schedule = {parse_schedule("one-cycle"), kSteps, 2};
           setup.label_smoothing = 0.1;
           setup.clip_norm = 1;
           setup.seed = 3;

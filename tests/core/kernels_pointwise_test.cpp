@@ -5,6 +5,7 @@
 #include "core/kernels/layout.h"
 #include "core/kernels/reduce.h"
 #include "core/kernels/reference.h"
+#include "core/kernels/sgd.h"
 #include "tests/support/kernels.h"
 
 using namespace sigma;

@@ -113,8 +113,8 @@ TEST_CASE("a residual network learns on CIFAR-10 from its first steps", "[real-d
   setup.input = {3, 32, 32, 10};
   setup.loader.batch_size = 32;
   setup.loader.normalization = standard(d);
-  setup.sgd = {.lr = 0.02, .momentum = 0.9, .weight_decay = 5e-4};
-  setup.schedule = {parse_schedule("constant"), 0.02, 5, 0};
+  setup.optimizer = {"sgd", 0.02, 5e-4, {{"momentum", 0.9}}};
+  setup.schedule = {parse_schedule("constant"), 5, 0};
   app::Trainer trainer(d, setup);
   double before = INFINITY;
   for (int i = 0; i < 5; ++i) {

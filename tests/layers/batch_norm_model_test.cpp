@@ -186,13 +186,12 @@ TEST_CASE("batch norm case 63: a group without weight decay leaves weight and bi
   REQUIRE(groups.decay.size() == 1);
   REQUIRE(groups.no_decay.size() == 3);
   CHECK(groups.decay[0].handle() == fc.weight.handle());
-  SGDOptions decay{.lr = .1, .weight_decay = .5}, none{.lr = .1};
-  SGD(std::vector<ParameterGroup>{{groups.decay, decay}, {groups.no_decay, none}}).step();
+  SGD({group_of(groups.decay, .1, .5), group_of(groups.no_decay, .1)}, {}).step();
   CHECK(identical(bn.weight.value(), *before.find("bn.weight")));
   CHECK(identical(bn.bias.value(), *before.find("bn.bias")));
   CHECK(identical(fc.bias.value(), *before.find("fc.bias")));
   CHECK(max_abs_difference(fc.weight.value(), scale(*before.find("fc.weight"), .95)) <= 1e-12);
   // With one group for all, as PyTorch has by default, they shrink too.
-  SGD(net.parameters(), decay).step();
+  SGD(net.parameters(), {.lr = .1, .weight_decay = .5}).step();
   CHECK(max_abs_difference(bn.weight.value(), scale(*before.find("bn.weight"), .95)) <= 1e-12);
 }

@@ -9,6 +9,7 @@
 #include "core/parallel.h"
 #include "layers/fused/functions.h"
 #include "layers/layers.h"
+#include "optim/clip.h"
 #include "optim/sgd.h"
 #include "tests/support/support.h"
 

@@ -7,6 +7,7 @@
 #include "core/safetensors.h"
 #include "layers/layers.h"
 #include "layers/networks/models.h"
+#include "optim/clip.h"
 #include "optim/sgd.h"
 #include "tests/support/golden.h"
 #include "tests/support/support.h"
