@@ -1,4 +1,5 @@
 // Every optimizer of the library. A new one is one file and one line here.
 #pragma once
 
+#include "optim/adam.h"
 #include "optim/sgd.h"

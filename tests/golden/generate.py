@@ -301,6 +301,42 @@ def sgd():
     golden.save()
 
 
+def adaptive(name, make):
+    """50 steps in three groups of own rates and decays, rates that vary, gradients of zero and parameters that now and
+    then have none."""
+    golden = Golden(name, 20)
+    for i in range(20):
+        betas = [(0.9, 0.999), (0.5, 0.9), (0.0, 0.99), (0.99, 0.9), (0.9, 0.0)][i % 5]
+        epsilon, amsgrad, steps = [1e-8, 1e-3, 1e-8, 1e-12][i % 4], i % 3 == 2, 50
+        rates, decays = [(0.01, 0.1, 1e-3), (1e-3, 0.0, 0.5)][i % 2], [(0.0, 0.01, 0.3), (0.1, 0.0, 0.0)][i // 2 % 2]
+        values = [golden.normal(*shape) for shape in [(2, 3), (3,), (2, 1, 2)]]
+        grads = [golden.normal(steps, *v.shape, scale=10.0 ** (i % 7 - 3)) for v in values]
+        for g in grads:
+            g[i % 9:steps:9] = 0
+            g.view(steps, -1)[:, 0] = 0  # an element that has never had one
+        grads[2] *= torch.from_numpy(golden.random.randint(0, 2, grads[2].shape))
+        factor = torch.from_numpy(golden.random.uniform(0, 1.5, steps))  # of every group's own rate
+        present = golden.random.randint(0, 4, (steps, 3)) > 0
+        parameters = [v.clone().requires_grad_() for v in values]
+        groups = [{"params": [p], "lr": lr, "weight_decay": d} for p, lr, d in zip(parameters, rates, decays)]
+        optimizer = make(groups, betas=betas, eps=epsilon, amsgrad=amsgrad)
+        after = [torch.empty_like(g) for g in grads]
+        for s in range(steps):
+            for k, p in enumerate(parameters):
+                p.grad = grads[k][s].clone() if present[s, k] else None
+                optimizer.param_groups[k]["lr"] = rates[k] * factor[s].item()
+            optimizer.step()
+            for k, p in enumerate(parameters):
+                after[k][s] = p.detach()
+        state = {f"s{k}.{key}": torch.as_tensor(value).double() for k, p in enumerate(parameters)
+                 for key, value in optimizer.state[p].items()}
+        golden.add({"beta1": betas[0], "beta2": betas[1], "epsilon": epsilon, "amsgrad": int(amsgrad), "steps": steps,
+                    "rates": rates, "decays": decays}, factor=factor, present=present.astype(np.int64),
+                   **{f"p{k}": v for k, v in enumerate(values)}, **{f"g{k}": g for k, g in enumerate(grads)},
+                   **{f"a{k}": a for k, a in enumerate(after)}, **state)
+    golden.save()
+
+
 def traces():
     """Ten steps of training: weights and data come from a hash, so that only the losses need storing.
 
@@ -347,6 +383,7 @@ def main():
     residual()
     losses()
     sgd()
+    adaptive("adam", torch.optim.Adam)
     traces()
 
 
