@@ -2,4 +2,5 @@
 #pragma once
 
 #include "optim/adam.h"
+#include "optim/adamw.h"
 #include "optim/sgd.h"

@@ -384,6 +384,7 @@ def main():
     losses()
     sgd()
     adaptive("adam", torch.optim.Adam)
+    adaptive("adamw", torch.optim.AdamW)
     traces()
 
 
