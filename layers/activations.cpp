@@ -39,4 +39,16 @@ Variable sigmoid(const Variable& x) { return activation("sigmoid", Activation::s
 Variable tanh(const Variable& x) { return activation("tanh", Activation::tanh, x); }
 Variable gelu(const Variable& x) { return activation("gelu", Activation::gelu, x); }
 
+std::vector<LayerExample> ReLU::examples() { return {example<ReLU>("", {4, 6})}; }
+
+std::vector<LayerExample> LeakyReLU::examples() {
+  return {example<LeakyReLU>("slope 0.2", {4, 6}, LeakyReLUOptions{.negative_slope = 0.2})};
+}
+
+std::vector<LayerExample> Sigmoid::examples() { return {example<Sigmoid>("", {4, 6})}; }
+
+std::vector<LayerExample> Tanh::examples() { return {example<Tanh>("", {4, 6})}; }
+
+std::vector<LayerExample> GELU::examples() { return {example<GELU>("", {4, 6})}; }
+
 }  // namespace sigma

@@ -10,7 +10,7 @@
 // others. Each can be differentiated once.
 #pragma once
 
-#include "layers/module.h"
+#include "layers/table.h"
 
 namespace sigma {
 
@@ -22,16 +22,19 @@ Variable gelu(const Variable& x);
 
 class ReLU : public Module {
  public:
+  static std::vector<LayerExample> examples();
   Variable forward(const Variable& x) override { return relu(x); }
   std::string kind() const override { return "ReLU"; }
   Role role() const override { return role_of(*this, Role::relu); }
 };
+SIGMA_LAYER(ReLU);
 
 struct LeakyReLUOptions {
   double negative_slope = 0.01;
 };
 class LeakyReLU : public Module {
  public:
+  static std::vector<LayerExample> examples();
   explicit LeakyReLU(LeakyReLUOptions options = {}) : slope_(options.negative_slope) {}
   Variable forward(const Variable& x) override { return leaky_relu(x, slope_); }
   std::string kind() const override { return "LeakyReLU"; }
@@ -40,23 +43,30 @@ class LeakyReLU : public Module {
  private:
   double slope_;
 };
+SIGMA_LAYER(LeakyReLU);
 
 class Sigmoid : public Module {
  public:
+  static std::vector<LayerExample> examples();
   Variable forward(const Variable& x) override { return sigmoid(x); }
   std::string kind() const override { return "Sigmoid"; }
 };
+SIGMA_LAYER(Sigmoid);
 
 class Tanh : public Module {
  public:
+  static std::vector<LayerExample> examples();
   Variable forward(const Variable& x) override { return tanh(x); }
   std::string kind() const override { return "Tanh"; }
 };
+SIGMA_LAYER(Tanh);
 
 class GELU : public Module {
  public:
+  static std::vector<LayerExample> examples();
   Variable forward(const Variable& x) override { return gelu(x); }
   std::string kind() const override { return "GELU"; }
 };
+SIGMA_LAYER(GELU);
 
 }  // namespace sigma

@@ -183,4 +183,16 @@ Moments merge(const Moments& a, const Moments& b) {
           a.m2 + b.m2 + delta * delta * (a.count * b.count / count)};
 }
 
+std::vector<LayerExample> BatchNorm1d::examples() {
+  return {example<BatchNorm1d>("training, (N, C)", {6, 4}, 4),
+          example<BatchNorm1d>("training, (N, C, L)", {3, 4, 5}, 4),
+          in_eval(example<BatchNorm1d>("eval", {6, 4}, 4))};
+}
+
+std::vector<LayerExample> BatchNorm2d::examples() {
+  return {example<BatchNorm2d>("training", {4, 3, 2, 2}, 3),
+          in_eval(example<BatchNorm2d>("eval", {4, 3, 2, 2}, 3)),
+          example<BatchNorm2d>("not affine", {4, 3, 2, 2}, 3, BatchNormOptions{.affine = false})};
+}
+
 }  // namespace sigma

@@ -30,7 +30,7 @@
 #include <optional>
 
 #include "layers/channel_norm.h"
-#include "layers/module.h"
+#include "layers/table.h"
 
 namespace sigma {
 
@@ -88,6 +88,7 @@ class BatchNorm : public Module, public ChannelNorm {
 // (N, C) or (N, C, L).
 class BatchNorm1d : public BatchNorm {
  public:
+  static std::vector<LayerExample> examples();
   explicit BatchNorm1d(int64_t channels, BatchNormOptions options = {})
       : BatchNorm(channels, options, "batch_norm1d") {}
   std::string kind() const override { return "BatchNorm1d"; }
@@ -96,10 +97,12 @@ class BatchNorm1d : public BatchNorm {
  protected:
   void check_rank(const Shape& shape) const override;
 };
+SIGMA_LAYER(BatchNorm1d);
 
 // (N, C, H, W).
 class BatchNorm2d : public BatchNorm {
  public:
+  static std::vector<LayerExample> examples();
   explicit BatchNorm2d(int64_t channels, BatchNormOptions options = {})
       : BatchNorm(channels, options, "batch_norm2d") {}
   std::string kind() const override { return "BatchNorm2d"; }
@@ -108,6 +111,7 @@ class BatchNorm2d : public BatchNorm {
  protected:
   void check_rank(const Shape& shape) const override;
 };
+SIGMA_LAYER(BatchNorm2d);
 
 // Merges (count, mean, M2) of two parts; M2 is the sum of squared deviations. Chan, Golub, LeVeque 1979.
 struct Moments {

@@ -1,23 +1,15 @@
-// The table of layers and losses that `sigma gradcheck` and the tests walk through: one line an example.
+// Gradient checks of layers: of those in the table (table.h), and of any module.
 #pragma once
 
-#include <functional>
-#include <string>
-#include <vector>
-
 #include "autograd/gradcheck.h"
-#include "layers/module.h"
+#include "layers/table.h"
 
 namespace sigma {
 
-struct LayerExample {
-  std::string layer;  // "Conv2d"
-  std::string what;   // "stride 2, groups 2"
-  Shape input;
-  std::function<ModulePtr()> make;
-  bool training = true;
-};
+// The examples of every layer that is a Module.
 const std::vector<LayerExample>& layer_examples();
+// The names of all layers and losses in the table.
+std::vector<std::string> layer_names();
 
 struct CheckRow {
   std::string layer, what;

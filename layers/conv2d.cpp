@@ -136,4 +136,17 @@ ModulePtr Conv2d::make(const AffineForm& f) const {
   return std::make_shared<Conv2d>(f.in, f.out, conv2d_options(f));
 }
 
+std::vector<LayerExample> Conv2d::examples() {
+  using O = Conv2dOptions;
+  return {example<Conv2d>("3x3, padding 1", {2, 3, 5, 4}, 3, 4, O{.kernel = 3, .padding = 1}),
+          example<Conv2d>("3x3, stride 2, no bias", {2, 2, 7, 6}, 2, 3,
+                          O{.kernel = 3, .stride = 2, .bias = false}),
+          example<Conv2d>("3x2, stride (2,1), padding (2,1), dilation (1,2)", {2, 3, 6, 7}, 3, 2,
+                          O{.kernel = {3, 2}, .stride = {2, 1}, .padding = {2, 1}, .dilation = {1, 2}}),
+          example<Conv2d>("groups 2", {2, 4, 5, 5}, 4, 6, O{.kernel = 3, .padding = 1, .groups = 2}),
+          example<Conv2d>("depthwise", {2, 3, 5, 5}, 3, 3, O{.kernel = 3, .padding = 1, .groups = 3}),
+          example<Conv2d>("1x1", {3, 5, 3, 3}, 5, 4, O{.kernel = 1}),
+          example<Conv2d>("1x1, stride 2", {2, 3, 5, 5}, 3, 4, O{.kernel = 1, .stride = 2})};
+}
+
 }  // namespace sigma

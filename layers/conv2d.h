@@ -11,6 +11,7 @@
 
 #include "core/kernels/conv.h"
 #include "layers/affine.h"
+#include "layers/table.h"
 
 namespace sigma {
 
@@ -34,6 +35,7 @@ kernels::ConvSize conv2d_size(const Shape& x, const Shape& weight, const Conv2dO
 // Initial values as PyTorch's: weight and bias uniform in +-1/sqrt(fan_in).
 class Conv2d : public AffineLayer {
  public:
+  static std::vector<LayerExample> examples();
   Conv2d(int64_t in, int64_t out, Conv2dOptions options = {});
   Variable forward(const Variable& x) override { return conv2d(x, weight, bias, options_); }
   std::string kind() const override { return "Conv2d"; }
@@ -45,5 +47,6 @@ class Conv2d : public AffineLayer {
  private:
   Conv2dOptions options_;
 };
+SIGMA_LAYER(Conv2d);
 
 }  // namespace sigma

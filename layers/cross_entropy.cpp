@@ -1,6 +1,9 @@
 #include "layers/cross_entropy.h"
 
+#include "autograd/gradcheck.h"
+#include "autograd/ops.h"
 #include "autograd/precision.h"
+#include "layers/checks.h"
 
 #include <cmath>
 
@@ -86,6 +89,39 @@ Variable mse_loss(const Variable& given, const Variable& target, Reduction reduc
   SIGMA_CHECK(x.numel() > 0, "mse_loss", "expected at least one element, got {}", x.shape().str());
   Variable d = sub(x, y), squares = mul(d, d);
   return reduction == Reduction::mean ? mean(squares) : sum(squares);
+}
+
+namespace {
+
+// A loss of logits (5, 4) and, for losses of two such, others.
+LayerExample loss_example(const char* what, const std::function<Variable(const Variables&)>& loss,
+                          bool both) {
+  return {.what = what, .check = [=] {
+            Variables inputs{Variable(smooth_input({5, 4}, 8), true)};
+            if (both) inputs.emplace_back(smooth_input({5, 4}, 9), true);
+            return gradcheck(loss, inputs);
+          }};
+}
+
+}  // namespace
+
+std::vector<LayerExample> CrossEntropyLoss::examples() {
+  const Tensor targets = Tensor::from<int64_t>({0, 3, 1, 1, 2}, {5});
+  auto with = [&](const char* what, const CrossEntropyOptions& o) {
+    return loss_example(
+        what, [targets, o](const Variables& v) { return cross_entropy(v[0], targets, o); }, false);
+  };
+  return {with("mean", {}), with("sum", {.reduction = Reduction::sum}),
+          with("label smoothing 0.1", {.label_smoothing = 0.1}),
+          with("class weights, label smoothing 0.2", {.label_smoothing = 0.2, .weight = {0.5, 1, 2, 0.25}})};
+}
+
+std::vector<LayerExample> MSELoss::examples() {
+  auto with = [](const char* what, Reduction r) {
+    return loss_example(
+        what, [r](const Variables& v) { return mse_loss(v[0], v[1], r); }, true);
+  };
+  return {with("mean", Reduction::mean), with("sum", Reduction::sum)};
 }
 
 }  // namespace sigma

@@ -1,9 +1,11 @@
 // Losses.
 //
-// CrossEntropyLoss on logits x (N, C) and class indices y (N):  -log softmax(x)[y], averaged with the class
-// weights,
-//   mean: sum_n w[y_n] l_n / sum_n w[y_n];   label smoothing e: (1-e) l + e/C * sum_c w_c (-log p_c), divided
-//   alike.
+// CrossEntropyLoss on logits x (N, C) and class indices y (N), with p = softmax(x) and class weights w:
+//
+//   l_n   = -log p[n, y_n]
+//   mean    sum_n w[y_n] l_n / sum_n w[y_n];   sum: not divided
+//   label smoothing e:   (1 - e) w[y_n] l_n + e / C sum_c w_c (-log p[n, c]), divided alike
+//
 // The log-sum-exp is shifted by the maximum. Labels are checked before anything is read through them. Saved:
 // the softmax.
 #pragma once
@@ -11,7 +13,7 @@
 #include <vector>
 
 #include "autograd/ops.h"
-#include "layers/module.h"
+#include "layers/table.h"
 
 namespace sigma {
 
@@ -31,6 +33,7 @@ Variable mse_loss(const Variable& x, const Variable& y, Reduction reduction = Re
 // Loss objects, for symmetry with PyTorch: they hold options and call the functions.
 class CrossEntropyLoss {
  public:
+  static std::vector<LayerExample> examples();
   explicit CrossEntropyLoss(CrossEntropyOptions options = {}) : options_(std::move(options)) {}
   Variable operator()(const Variable& logits, const Tensor& targets) const {
     return cross_entropy(logits, targets, options_);
@@ -39,14 +42,17 @@ class CrossEntropyLoss {
  private:
   CrossEntropyOptions options_;
 };
+SIGMA_LAYER(CrossEntropyLoss);
 
 class MSELoss {
  public:
+  static std::vector<LayerExample> examples();
   explicit MSELoss(Reduction reduction = Reduction::mean) : reduction_(reduction) {}
   Variable operator()(const Variable& x, const Variable& y) const { return mse_loss(x, y, reduction_); }
 
  private:
   Reduction reduction_;
 };
+SIGMA_LAYER(MSELoss);
 
 }  // namespace sigma

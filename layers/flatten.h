@@ -1,22 +1,18 @@
-// Flatten: (N, ...) to (N, product), in PyTorch's element order (channels outermost).
+// Flatten: (N, ...) to (N, product), in PyTorch's element order (channels outermost). Fails on a scalar.
 #pragma once
 
-#include "autograd/ops.h"
-#include "layers/module.h"
+#include "layers/table.h"
 
 namespace sigma {
 
-inline Variable flatten(const Variable& x) {
-  SIGMA_CHECK(x.rank() >= 1, "flatten", "expected at least one dimension");
-  int64_t rest = 1;
-  for (int i = 1; i < x.rank(); ++i) rest = checked_mul(rest, x.dim(i), "flatten");
-  return reshape(x, {x.dim(0), rest});
-}
+Variable flatten(const Variable& x);
 
 class Flatten : public Module {
  public:
+  static std::vector<LayerExample> examples();
   Variable forward(const Variable& x) override { return flatten(x); }
   std::string kind() const override { return "Flatten"; }
 };
+SIGMA_LAYER(Flatten);
 
 }  // namespace sigma

@@ -1,14 +1,21 @@
-// Every layer. A new layer is one new file and one line here, and its examples in checks.cpp.
+// Every layer, and what works on them. The first list is the table of layers (table.h): a new layer is one
+// file and one line here.
 #pragma once
 
-#include "layers/activations.h"
-#include "layers/batch_norm.h"
-#include "layers/conv2d.h"
-#include "layers/cross_entropy.h"
-#include "layers/dropout.h"
-#include "layers/flatten.h"
+#include "layers/activations.h"    // ReLU, LeakyReLU, Sigmoid, Tanh, GELU
+#include "layers/batch_norm.h"     // BatchNorm1d, BatchNorm2d
+#include "layers/conv2d.h"         // Conv2d
+#include "layers/cross_entropy.h"  // CrossEntropyLoss, MSELoss
+#include "layers/dropout.h"        // Dropout
+#include "layers/flatten.h"        // Flatten
+#include "layers/linear.h"         // Linear
+#include "layers/pooling.h"        // MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool2d
+#include "layers/residual.h"       // Residual, BasicBlock
+#include "layers/sequential.h"     // Sequential, Identity
+
+#include "layers/affine.h"
+#include "layers/channel_norm.h"
 #include "layers/init.h"
-#include "layers/linear.h"
 #include "layers/module.h"
 #include "layers/networks/models.h"
 #include "layers/passes/factor.h"
@@ -16,7 +23,4 @@
 #include "layers/passes/spectrum.h"
 #include "layers/passes/trace.h"
 #include "layers/passes/update_bn.h"
-#include "layers/pooling.h"
-#include "layers/residual.h"
 #include "layers/save.h"
-#include "layers/sequential.h"

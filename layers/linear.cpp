@@ -122,4 +122,9 @@ ModulePtr Linear::make(const AffineForm& f) const {
   return std::make_shared<Linear>(f.in, f.out, LinearOptions{.bias = f.bias});
 }
 
+std::vector<LayerExample> Linear::examples() {
+  return {example<Linear>("bias", {5, 7}, 7, 4),
+          example<Linear>("no bias, 3-D input", {2, 3, 5}, 5, 6, LinearOptions{.bias = false})};
+}
+
 }  // namespace sigma

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "layers/affine.h"
+#include "layers/table.h"
 
 namespace sigma {
 
@@ -20,6 +21,7 @@ struct LinearOptions {
 // Initial values as PyTorch's: weight and bias uniform in +-1/sqrt(in).
 class Linear : public AffineLayer {
  public:
+  static std::vector<LayerExample> examples();
   Linear(int64_t in, int64_t out, LinearOptions options = {});
   // On weights (out, in) that another layer has too; `shared_bias` may be undefined.
   explicit Linear(Variable shared_weight, Variable shared_bias = {});
@@ -29,5 +31,6 @@ class Linear : public AffineLayer {
   Role role() const override { return role_of(*this, Role::linear); }
   ModulePtr make(const AffineForm& form) const override;
 };
+SIGMA_LAYER(Linear);
 
 }  // namespace sigma

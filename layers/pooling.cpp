@@ -114,4 +114,23 @@ std::string AvgPool2d::describe() const {
   return describe_pool(kind(), options_.kernel, options_.stride, options_.padding);
 }
 
+std::vector<LayerExample> MaxPool2d::examples() {
+  return {example<MaxPool2d>("2x2", {2, 3, 6, 5}),
+          example<MaxPool2d>("3x3, stride 2, padding 1", {2, 2, 6, 7},
+                             PoolOptions{.kernel = 3, .stride = 2, .padding = 1})};
+}
+
+std::vector<LayerExample> AvgPool2d::examples() {
+  return {
+      example<AvgPool2d>("2x2", {2, 3, 6, 5}),
+      example<AvgPool2d>("3x3, stride 2, padding 1, not counted", {2, 2, 6, 7},
+                         AvgPoolOptions{.kernel = 3, .stride = 2, .padding = 1, .count_include_pad = false})};
+}
+
+std::vector<LayerExample> AdaptiveAvgPool2d::examples() {
+  return {example<AdaptiveAvgPool2d>("(3, 2)", {2, 3, 7, 5}, Pair(3, 2))};
+}
+
+std::vector<LayerExample> GlobalAvgPool2d::examples() { return {example<GlobalAvgPool2d>("", {2, 3, 4, 5})}; }
+
 }  // namespace sigma

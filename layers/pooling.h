@@ -6,7 +6,7 @@
 // differentiated once. Fails when the window does not fit the padded image.
 #pragma once
 
-#include "layers/module.h"
+#include "layers/table.h"
 
 namespace sigma {
 
@@ -30,6 +30,7 @@ Variable adaptive_avg_pool2d(const Variable& x, Pair output);
 
 class MaxPool2d : public Module {
  public:
+  static std::vector<LayerExample> examples();
   explicit MaxPool2d(PoolOptions options = {}) : options_(options) {}
   Variable forward(const Variable& x) override { return max_pool2d(x, options_); }
   std::string kind() const override { return "MaxPool2d"; }
@@ -40,9 +41,11 @@ class MaxPool2d : public Module {
  private:
   PoolOptions options_;
 };
+SIGMA_LAYER(MaxPool2d);
 
 class AvgPool2d : public Module {
  public:
+  static std::vector<LayerExample> examples();
   explicit AvgPool2d(AvgPoolOptions options = {}) : options_(options) {}
   Variable forward(const Variable& x) override { return avg_pool2d(x, options_); }
   std::string kind() const override { return "AvgPool2d"; }
@@ -51,9 +54,11 @@ class AvgPool2d : public Module {
  private:
   AvgPoolOptions options_;
 };
+SIGMA_LAYER(AvgPool2d);
 
 class AdaptiveAvgPool2d : public Module {
  public:
+  static std::vector<LayerExample> examples();
   explicit AdaptiveAvgPool2d(Pair output) : output_(output) {}
   Variable forward(const Variable& x) override { return adaptive_avg_pool2d(x, output_); }
   std::string kind() const override { return "AdaptiveAvgPool2d"; }
@@ -64,12 +69,15 @@ class AdaptiveAvgPool2d : public Module {
  private:
   Pair output_;
 };
+SIGMA_LAYER(AdaptiveAvgPool2d);
 
 // (N, C, H, W) to (N, C, 1, 1).
 class GlobalAvgPool2d : public Module {
  public:
+  static std::vector<LayerExample> examples();
   Variable forward(const Variable& x) override { return adaptive_avg_pool2d(x, 1); }
   std::string kind() const override { return "GlobalAvgPool2d"; }
 };
+SIGMA_LAYER(GlobalAvgPool2d);
 
 }  // namespace sigma

@@ -5,6 +5,7 @@
 #include "layers/activations.h"
 #include "layers/batch_norm.h"
 #include "layers/conv2d.h"
+#include "layers/linear.h"
 #include "layers/sequential.h"
 
 namespace sigma {
@@ -44,6 +45,15 @@ Variable BasicBlock::forward(const Variable& given) {
   const auto& children = named_children();
   const Variable x = autocast(given);  // so that body and shortcut agree
   return run_chain(chain(), x, body_ < children.size() ? (*children[body_].second)(x) : x);
+}
+
+std::vector<LayerExample> Residual::examples() {
+  return {{"linear body", {4, 6}, [] { return std::make_shared<Residual>(std::make_shared<Linear>(6, 6)); }}};
+}
+
+std::vector<LayerExample> BasicBlock::examples() {
+  return {example<BasicBlock>("stride 2, batch norm", {3, 2, 4, 4}, 2, 4, 2, true),
+          example<BasicBlock>("plain", {2, 3, 4, 4}, 3, 3, 1, false)};
 }
 
 }  // namespace sigma

@@ -4,12 +4,13 @@
 #include <initializer_list>
 
 #include "layers/fused/chain.h"
-#include "layers/module.h"
+#include "layers/table.h"
 
 namespace sigma {
 
 class Sequential : public Module {
  public:
+  static std::vector<LayerExample> examples();
   Sequential() = default;
   explicit Sequential(std::initializer_list<std::pair<std::string, ModulePtr>> layers) {
     for (auto& [name, layer] : layers) append(name, layer);
@@ -37,13 +38,16 @@ class Sequential : public Module {
   std::span<const Child> chain() const override { return named_children(); }
   bool replaces_children() const override { return true; }
 };
+SIGMA_LAYER(Sequential);
 
 // The layer that does nothing; stands where a layer was folded away.
 class Identity : public Module {
  public:
+  static std::vector<LayerExample> examples();
   Variable forward(const Variable& x) override { return x; }
   std::string kind() const override { return "Identity"; }
   Role role() const override { return role_of(*this, Role::identity); }
 };
+SIGMA_LAYER(Identity);
 
 }  // namespace sigma

@@ -59,9 +59,7 @@ int run_summary(const Options& o) {
 int run_gradcheck(const Options& o) {
   auto rows = gradcheck_layers(o.layer);
   if (rows.empty()) {
-    std::vector<std::string> names{"CrossEntropyLoss", "MSELoss"};
-    for (const LayerExample& e : layer_examples()) names.push_back(e.layer);
-    std::string near = nearest(o.layer, names);
+    std::string near = nearest(o.layer, layer_names());
     fail(ErrorKind::usage, "--layer", "unknown layer \"{}\"{}", o.layer,
          near.empty() ? "" : fmt::format("; did you mean {}?", near));
   }
