@@ -8,6 +8,7 @@
 #include "layers/cross_entropy.h"  // CrossEntropyLoss, MSELoss
 #include "layers/dropout.h"        // Dropout
 #include "layers/flatten.h"        // Flatten
+#include "layers/group_norm.h"     // GroupNorm
 #include "layers/linear.h"         // Linear
 #include "layers/pooling.h"        // MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool2d
 #include "layers/residual.h"       // Residual, BasicBlock

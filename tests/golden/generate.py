@@ -134,6 +134,22 @@ def batch_norm(layer, kind, shapes):
     golden.save()
 
 
+def group_norm():
+    golden = Golden("group_norm", 40)
+    shapes = [(3, 6), (2, 4, 5), (2, 6, 3, 2), (1, 8, 4, 4), (4, 3, 2, 5), (2, 12, 1, 1), (5, 2, 3), (2, 16, 2, 3)]
+    for i in range(24):
+        shape = shapes[i % len(shapes)]
+        divisors = [d for d in range(1, shape[1] + 1) if shape[1] % d == 0]
+        scale, shift = [(1, 0), (3, 10), (20, 100)][i // 8]
+        x = golden.normal(*shape, scale=scale, shift=shift)
+        if i == 9:
+            x[0, :] = 2.5  # a sample without variance
+        o = {"groups": divisors[(i + i // 8) % len(divisors)], "eps": [1e-5, 1e-3][i // 4 % 2], "affine": i % 5 != 4}
+        net = nn.GroupNorm(o["groups"], shape[1], eps=o["eps"], affine=o["affine"])
+        golden.module(net, x, {"channels": shape[1], **o})
+    golden.save()
+
+
 def activations():
     shapes = [(1,), (7,), (8,), (9,), (15,), (16,), (17,), (31,), (33,), (64,), (65,), (3, 5), (2, 3, 4), (2, 3, 2, 2),
               (2, 1, 3, 3), (1, 17, 2, 1), (4, 4), (0, 3), (2, 2, 2, 2, 2), (100,), (6, 6), (40,)]
@@ -377,6 +393,7 @@ def main():
                                                 (3, 8, 2)])
     batch_norm("batch_norm2d", nn.BatchNorm2d, [(4, 3, 2, 2), (2, 1, 1, 3), (1, 4, 3, 2), (2, 17, 2, 1), (3, 2, 4, 3),
                                                 (2, 5, 1, 1), (1, 2, 5, 5), (5, 3, 1, 2), (2, 8, 2, 2)])
+    group_norm()
     activations()
     pools()
     flatten()
