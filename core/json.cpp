@@ -151,6 +151,10 @@ Json read_json_file(const std::string& path, ErrorKind kind, uint64_t max_bytes)
   return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, kind, path);
 }
 
+std::string json_text(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 namespace {
 
 template <class T>

@@ -28,6 +28,9 @@ Json parse_json(std::string_view text, ErrorKind kind, std::string_view place, c
 // The file's text; `place` is its name.
 Json read_json_file(const std::string& path, ErrorKind kind, uint64_t max_bytes = uint64_t{64} << 20);
 
+// The value as text, in one line, or over several with an indent. Bytes that are no UTF-8 become U+FFFD.
+std::string json_text(const Json& json, int indent = -1);
+
 // json[key] as T: bool, int, int64_t, uint64_t, double (finite), std::string, or a std::vector of int64_t,
 // double or std::string. Throws an Error of `kind` when json is no object, the key is missing or its value is
 // something else: "place: expected a whole number in \"step\", got \"x\"". A whole number is written without

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 
 #include "core/parallel.h"
 
@@ -19,7 +20,9 @@ Loader::Loader(const Split& split, LoaderOptions options, int64_t first_step)
               options_.batch_size);
   steps_per_epoch_ = sigma::steps_per_epoch(split.size(), options_);
   options_.batch_size = std::min(options_.batch_size, split.size());
-  for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { work(); });
+  try {
+    for (int i = 0; i < options_.threads; ++i) threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error&) {}  // those that there are load all; without any, next() does
 }
 
 Loader::~Loader() {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace sigma::app {
+namespace sigma {
 
 struct Color {
   uint8_t r = 0, g = 0, b = 0;
@@ -44,4 +44,4 @@ std::unique_ptr<Canvas> make_png(double width, double height, double scale = 2);
 std::string encode_png(int64_t height, int64_t width, int64_t channels, const uint8_t* pixels);
 std::string base64(const std::string& bytes);
 
-}  // namespace sigma::app
+}  // namespace sigma

@@ -29,7 +29,7 @@ asm(".section .rodata\n"
     ".previous\n");
 extern "C" const unsigned char sigma_font_data[];
 
-namespace sigma::app {
+namespace sigma {
 namespace {
 
 const stbtt_fontinfo& font() {
@@ -223,4 +223,4 @@ std::string encode_png(int64_t height, int64_t width, int64_t channels, const ui
   return out;
 }
 
-}  // namespace sigma::app
+}  // namespace sigma

@@ -2,7 +2,7 @@
 
 #include "apps/report/canvas.h"
 
-namespace sigma::app {
+namespace sigma {
 namespace {
 
 std::string escape(const std::string& text) {
@@ -94,4 +94,4 @@ std::string base64(const std::string& bytes) {
   return out;
 }
 
-}  // namespace sigma::app
+}  // namespace sigma

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-namespace sigma::app {
+namespace sigma {
 namespace {
 
 struct Axis {
@@ -61,7 +61,10 @@ Axis fit(const Chart& chart, bool vertical) {
       for (double v : s.high) take(v);
     }
   }
-  if (!(low <= high)) low = axis.log ? 1e-3 : 0, high = 1;
+  if (!(low <= high)) {
+    low = axis.log ? 1e-3 : 0;
+    high = 1;
+  }
   if (vertical && chart.filled && !axis.log) low = 0;
   if (vertical && chart.y_min) low = *chart.y_min;
   if (vertical && chart.y_max) high = *chart.y_max;
@@ -72,92 +75,132 @@ Axis fit(const Chart& chart, bool vertical) {
   return axis;
 }
 
-void draw_one(Canvas& c, const Chart& chart, double x, double y, double w, double h) {
-  const double size = 12, left = x + 62, right = x + w - 16, top = y + 34, bottom_full = y + h - 46;
-  // The legend stands below the plot, in as many rows as it needs.
-  double legend_rows = 1, cursor = left;
-  for (const Series& s : chart.series) {
-    if (s.label.empty()) continue;
-    double need = 34 + c.text_width(s.label, size);
-    if (cursor + need > right && cursor > left) legend_rows += 1, cursor = left;
-    cursor += need + 12;
-  }
-  bool legend = chart.series.size() > 1 || (!chart.series.empty() && !chart.series[0].label.empty());
-  double bottom = bottom_full - (legend ? legend_rows * 18 : 0);
-  Axis ax = fit(chart, false), ay = fit(chart, true);
-  c.text(x + w / 2, y + 20, chart.title, 14, kInk, Anchor::middle);
-  for (double t : ay.ticks(6)) {
-    double py = ay.map(t, bottom, top);
-    c.polyline({{left, py}, {right, py}}, kGrid, 1);
-    c.text(left - 6, py + 4, number(t), size, kMuted, Anchor::end);
-  }
-  double last_label = -1e9;
-  for (double t : ax.ticks(std::max(3, static_cast<int>((right - left) / 90)))) {
-    double px = ax.map(t, left, right);
-    c.polyline({{px, top}, {px, bottom}}, kGrid, 1);
-    if (px - last_label > 34)
-      c.text(px, bottom + 16, number(t), size, kMuted, Anchor::middle), last_label = px;
-  }
-  c.polyline({{left, top}, {left, bottom}, {right, bottom}}, kMuted, 1);
-  c.text((left + right) / 2, bottom + 34, chart.x_label, size, kInk, Anchor::middle);
-  c.text(x + 16, (top + bottom) / 2, chart.y_label, size, kInk, Anchor::middle, true);
-  if (!chart.note.empty())
-    c.text((left + right) / 2, (top + bottom) / 2, chart.note, size, kMuted, Anchor::middle);
+constexpr double kText = 12;  // size of labels
 
-  auto py = [&](double v) {
-    return std::clamp(ay.map(std::max(v, ay.log ? ay.low : v), bottom, top), top, bottom);
-  };
-  for (const Series& s : chart.series) {
-    if (!s.low.empty()) {
-      std::vector<double> bx, bl, bh;
-      auto flush = [&] {
-        Color soft = s.color;
-        soft.alpha = .16;
-        if (bx.size() > 1) c.band(bx, bl, bh, soft);
-        bx.clear(), bl.clear(), bh.clear();
-      };
-      for (size_t i = 0; i < s.x.size(); ++i) {
-        if (!std::isfinite(s.low[i]) || !std::isfinite(s.high[i])) {
-          flush();
-          continue;
-        }
-        bx.push_back(ax.map(s.x[i], left, right)), bl.push_back(py(s.low[i])), bh.push_back(py(s.high[i]));
-      }
-      flush();
+// The inner rectangle of a chart, its axes, and what is drawn in it.
+class Plot {
+ public:
+  Plot(Canvas& canvas, const Chart& chart, double x, double y, double w, double h)
+      : c_(canvas), chart_(chart), left_(x + 62), right_(x + w - 16), top_(y + 34) {
+    const bool legend = chart.series.size() > 1 || (!chart.series.empty() && !chart.series[0].label.empty());
+    bottom_ = y + h - 46 - (legend ? 18 * legend_rows() : 0);
+    c_.text(x + w / 2, y + 20, chart.title, 14, kInk, Anchor::middle);
+    axes(x);
+    for (const Series& s : chart.series) {
+      if (!s.low.empty()) spread(s);
+      line(s);
     }
-    std::vector<XY> run;
-    auto flush = [&] {
-      if (chart.filled && run.size() > 1) {
-        std::vector<double> bx, bl, bh;
-        for (const XY& p : run) bx.push_back(p.x), bl.push_back(bottom), bh.push_back(p.y);
-        Color soft = s.color;
-        soft.alpha = .25;
-        c.band(bx, bl, bh, soft);
+    if (legend) draw_legend();
+  }
+
+ private:
+  double px(double v) const { return ax_.map(v, left_, right_); }
+  double py(double v) const {
+    return std::clamp(ay_.map(std::max(v, ay_.log ? ay_.low : v), bottom_, top_), top_, bottom_);
+  }
+
+  // The legend stands below the plot, in as many rows as it needs: fn(series, x, row).
+  template <class Fn>
+  int each_label(Fn fn) const {
+    int row = 0;
+    double at = left_;
+    for (const Series& s : chart_.series) {
+      if (s.label.empty()) continue;
+      const double need = 34 + c_.text_width(s.label, kText);
+      if (at + need > right_ && at > left_) {
+        ++row;
+        at = left_;
       }
-      if (run.size() == 1) c.rect(run[0].x - 2, run[0].y - 2, 4, 4, s.color);
-      if (run.size() > 1) c.polyline(run, s.color, 2, s.dashed);
-      run.clear();
+      fn(s, at, row);
+      at += need + 12;
+    }
+    return row + 1;
+  }
+  int legend_rows() const {
+    return each_label([](const Series&, double, int) {});
+  }
+  void draw_legend() const {
+    each_label([&](const Series& s, double x, int row) {
+      const double y = bottom_ + 54 + 18 * row;
+      c_.polyline({{x, y - 4}, {x + 24, y - 4}}, s.color, 2.5, s.dashed);
+      c_.text(x + 30, y, s.label, kText, kInk);
+    });
+  }
+
+  void axes(double x) const {
+    for (double t : ay_.ticks(6)) {
+      const double at = ay_.map(t, bottom_, top_);
+      c_.polyline({{left_, at}, {right_, at}}, kGrid, 1);
+      c_.text(left_ - 6, at + 4, number(t), kText, kMuted, Anchor::end);
+    }
+    double last_label = -1e9;
+    for (double t : ax_.ticks(std::max(3, static_cast<int>((right_ - left_) / 90)))) {
+      const double at = px(t);
+      c_.polyline({{at, top_}, {at, bottom_}}, kGrid, 1);
+      if (at - last_label <= 34) continue;
+      c_.text(at, bottom_ + 16, number(t), kText, kMuted, Anchor::middle);
+      last_label = at;
+    }
+    c_.polyline({{left_, top_}, {left_, bottom_}, {right_, bottom_}}, kMuted, 1);
+    c_.text((left_ + right_) / 2, bottom_ + 34, chart_.x_label, kText, kInk, Anchor::middle);
+    c_.text(x + 16, (top_ + bottom_) / 2, chart_.y_label, kText, kInk, Anchor::middle, true);
+    if (!chart_.note.empty())
+      c_.text((left_ + right_) / 2, (top_ + bottom_) / 2, chart_.note, kText, kMuted, Anchor::middle);
+  }
+
+  // The band between `low` and `high`, broken where they are not finite.
+  void spread(const Series& s) const {
+    std::vector<double> x, low, high;
+    auto flush = [&] {
+      Color soft = s.color;
+      soft.alpha = .16;
+      if (x.size() > 1) c_.band(x, low, high, soft);
+      for (auto* v : {&x, &low, &high}) v->clear();
     };
     for (size_t i = 0; i < s.x.size(); ++i) {
-      bool drawable = std::isfinite(s.y[i]) && !(ax.log && s.x[i] <= 0);
-      if (drawable)
-        run.push_back({ax.map(s.x[i], left, right), py(s.y[i])});
-      else
+      if (!std::isfinite(s.low[i]) || !std::isfinite(s.high[i])) {
         flush();
+        continue;
+      }
+      x.push_back(px(s.x[i]));
+      low.push_back(py(s.low[i]));
+      high.push_back(py(s.high[i]));
     }
     flush();
   }
-  if (!legend) return;
-  double lx = left, ly = bottom + 54;
-  for (const Series& s : chart.series) {
-    if (s.label.empty()) continue;
-    double need = 34 + c.text_width(s.label, size);
-    if (lx + need > right && lx > left) lx = left, ly += 18;
-    c.polyline({{lx, ly - 4}, {lx + 24, ly - 4}}, s.color, 2.5, s.dashed);
-    c.text(lx + 30, ly, s.label, size, kInk);
-    lx += need + 12;
+
+  void line(const Series& s) const {
+    std::vector<XY> run;
+    for (size_t i = 0; i < s.x.size(); ++i) {
+      if (std::isfinite(s.y[i]) && !(ax_.log && s.x[i] <= 0)) {
+        run.push_back({px(s.x[i]), py(s.y[i])});
+      } else {
+        piece(s, run);
+        run.clear();
+      }
+    }
+    piece(s, run);
   }
-}
+  void piece(const Series& s, const std::vector<XY>& run) const {
+    if (chart_.filled && run.size() > 1) {
+      std::vector<double> x, low(run.size(), bottom_), high;
+      for (const XY& p : run) {
+        x.push_back(p.x);
+        high.push_back(p.y);
+      }
+      Color soft = s.color;
+      soft.alpha = .25;
+      c_.band(x, low, high, soft);
+    }
+    if (run.size() == 1) c_.rect(run[0].x - 2, run[0].y - 2, 4, 4, s.color);
+    if (run.size() > 1) c_.polyline(run, s.color, 2, s.dashed);
+  }
+
+  Canvas& c_;
+  const Chart& chart_;
+  Axis ax_ = fit(chart_, false), ay_ = fit(chart_, true);
+  double left_, right_, top_, bottom_ = 0;
+};
 
 constexpr double kCellWidth = 640, kCellHeight = 400;
 
@@ -174,7 +217,7 @@ void draw(Canvas& canvas, const std::vector<Chart>& charts, int columns, double 
   double w = width / columns, h = height / std::max(1, rows);
   for (size_t i = 0; i < charts.size(); ++i) {
     auto k = static_cast<int>(i);
-    draw_one(canvas, charts[i], w * (k % columns), h * (k / columns), w, h);
+    Plot(canvas, charts[i], w * (k % columns), h * (k / columns), w, h);
   }
 }
 
@@ -242,4 +285,4 @@ std::string to_png(const Matrix& m) {
   return render(make_png(size_of(m).width, size_of(m).height), m, size_of(m), 1);
 }
 
-}  // namespace sigma::app
+}  // namespace sigma

@@ -7,7 +7,7 @@
 
 #include "apps/report/canvas.h"
 
-namespace sigma::app {
+namespace sigma {
 
 struct Series {
   std::string label;              // empty: not in the legend
@@ -49,4 +49,4 @@ std::string to_png(const Matrix& matrix);
 // Colours that stay apart for colour-blind readers (Okabe and Ito 2008).
 Color palette(size_t i);
 
-}  // namespace sigma::app
+}  // namespace sigma

@@ -5,6 +5,8 @@
 
 #include <cstdio>
 
+#include "core/text.h"
+
 namespace sigma::app {
 
 ProgressLine::ProgressLine(bool quiet) : quiet_(quiet), terminal_(isatty(2) != 0) {}
@@ -19,14 +21,14 @@ void ProgressLine::show(const std::string& line) {
   if (!due()) return;
   next_ = std::chrono::steady_clock::now() +
           (terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(5000));
-  std::fputs((terminal_ ? "\r\033[K" + line : line + "\n").c_str(), stderr);
+  std::fputs((terminal_ ? "\r\033[K" + printable(line) : printable(line) + "\n").c_str(), stderr);
   std::fflush(stderr);
   open_ = true;
 }
 
 void ProgressLine::finish(const std::string& line) {
   if (quiet_) return;
-  std::fputs(((terminal_ ? "\r\033[K" : "") + line + "\n").c_str(), stderr);
+  std::fputs(((terminal_ ? "\r\033[K" : "") + printable(line) + "\n").c_str(), stderr);
   std::fflush(stderr);
   open_ = false;
 }

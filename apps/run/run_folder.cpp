@@ -5,38 +5,77 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "apps/flags/flag.h"
 #include "core/file.h"
-#include "core/kernels/gemm.h"
-#include "core/kernels/simd.h"
-#include "core/parallel.h"
 
 namespace sigma::app {
 namespace fs = std::filesystem;
 namespace {
 
-// config.json goes last: while it is there, the folder is known as a run.
+constexpr const char* kMarker = "sigma-run";
+constexpr const char* kMarkerText = "sigma run 1\n";
+
+// What runs write, of all verbs. config.json and the marker go last: while they are there, the folder is
+// known as a run.
 const char* const kFiles[] = {"env.json",     "results.csv",   "steps.csv",           "curves.png",
                               "curves.svg",   "confusion.csv", "confusion.png",       "summary.json",
-                              "report.html",  "weights",       "histograms.png",      "learning_rates.png",
-                              "arms.json",    "spectrum.csv",  "singular_values.csv", "spectrum.png",
-                              "spectrum.svg", "sweep.csv",     "sweep.png",           "sweep.svg",
-                              "config.json"};
+                              "report.html",  "arms.json",     "histograms.png",      "learning_rates.png",
+                              "sweep.png",    "spectrum.csv",  "singular_values.csv", "spectrum.png",
+                              "spectrum.svg", "sweep.csv",     "sweep.svg",           "config.json",
+                              kMarker};
+
+bool is_one_of_ours(const std::string& name) {
+  return std::find(std::begin(kFiles), std::end(kFiles), name) != std::end(kFiles);
+}
+
+// last, last-previous, best, diverged-12 and arm-1-seed-2, all .safetensors.
+bool is_weights_file(const std::string& name) {
+  const std::string ending = ".safetensors";
+  if (name.size() <= ending.size() || !name.ends_with(ending)) return false;
+  std::string stem = name.substr(0, name.size() - ending.size());
+  if (stem == "last" || stem == "last-previous" || stem == "best") return true;
+  // With each number as one '#'.
+  std::string shape;
+  for (char c : stem) {
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit || shape.empty() || shape.back() != '#') shape += digit ? '#' : c;
+  }
+  return shape == "diverged-#" || shape == "arm-#-seed-#";
+}
+
+// What a process that was killed in write_file_atomic leaves behind: ".<name>.tmp.<process>".
+bool is_temporary(const std::string& name) {
+  const size_t at = name.rfind(".tmp.");
+  if (name.empty() || name[0] != '.' || at == name.npos) return false;
+  const std::string written = name.substr(1, at - 1);
+  return is_one_of_ours(written) || is_weights_file(written);
+}
+
+bool is_run_of_old(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(path / "config.json", ignored) || !fs::is_regular_file(path / "env.json", ignored))
+    return false;
+  try {
+    const Json config = read_json_file((path / "config.json").string(), ErrorKind::data);
+    const Json env = read_json_file((path / "env.json").string(), ErrorKind::data);
+    if (!config.is_object() || !env.contains("simd_targets") || !env.contains("blas_core")) return false;
+    Options options;
+    size_t known = 0;
+    for (const Flag& f : shared_flags(options)) known += config.contains(f.name.substr(2));
+    return known > 0;
+  } catch (const Error&) { return false; }
+}
 
 bool is_run(const fs::path& path) {
   std::error_code ignored;
-  return fs::exists(path / "config.json", ignored);
+  return fs::is_regular_file(path / kMarker, ignored) || is_run_of_old(path);
 }
-// What a process that was killed in write_file_atomic leaves behind: ".<name>.tmp.<process>".
-bool is_temporary(const fs::path& path) {
-  std::string name = path.filename().string();
-  return name[0] == '.' && name.find(".tmp.") != std::string::npos;
-}
+
 // Also when all there is is what a run makes before its config.json.
 bool is_empty_or_missing(const fs::path& path) {
   std::error_code error;
@@ -44,12 +83,26 @@ bool is_empty_or_missing(const fs::path& path) {
   if (!fs::is_directory(path, error)) return false;
   for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
     std::error_code ignored;
-    const fs::path& entry = it->path();
-    bool ours = entry.filename() == ".lock" || is_temporary(entry) ||
-                (entry.filename() == "weights" && fs::is_empty(entry, ignored) && !ignored);
+    const std::string name = it->path().filename().string();
+    bool ours = name == ".lock" || name == kMarker || is_temporary(name) ||
+                (name == "weights" && fs::is_empty(it->path(), ignored) && !ignored);
     if (!ours) return false;
   }
   return !error;
+}
+
+// Removes the files of a folder whose names pass; never a folder, never what is behind a link.
+template <class Fn>
+void remove_files(const fs::path& folder, Fn goes) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    std::error_code ignored;
+    if (goes(it->path().filename().string()) &&
+        fs::symlink_status(it->path(), ignored).type() != fs::file_type::directory)
+      found.push_back(it->path());
+  }
+  for (const fs::path& path : found) fs::remove(path, error);
 }
 
 }  // namespace
@@ -59,7 +112,8 @@ fs::path RunFolder::locate(const Options& o, const std::string& verb) {
   if (!o.out.empty()) {
     fs::path path = o.out;
     if (o.resume) {
-      if (!is_run(path)) fail(ErrorKind::io, o.out, "there is no run to resume: config.json is missing");
+      if (!fs::exists(path / "config.json", ignored))
+        fail(ErrorKind::io, o.out, "there is no run to resume: config.json is missing");
       return path;
     }
     if (fs::exists(path, ignored) && !fs::is_directory(path, ignored))
@@ -86,6 +140,7 @@ fs::path RunFolder::locate(const Options& o, const std::string& verb) {
 
 RunFolder::RunFolder(fs::path path, const Options& o, uint64_t bytes_needed) : path_(std::move(path)) {
   std::error_code error;
+  const bool known = is_run(path_), fresh = is_empty_or_missing(path_);
   fs::create_directories(path_ / "weights", error);
   if (error) fail(ErrorKind::io, path_.string(), "cannot create the folder: {}", error.message());
   lock_ = ::open((path_ / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -93,7 +148,7 @@ RunFolder::RunFolder(fs::path path, const Options& o, uint64_t bytes_needed) : p
     fail(ErrorKind::io, path_.string(), "the folder cannot be written: {}", std::strerror(errno));
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0)
     fail(ErrorKind::usage, path_.string(), "another process is running in this folder");
-  if (!o.resume && !o.overwrite && is_run(path_))  // since locate() looked
+  if (!o.resume && !o.overwrite && !is_empty_or_missing(path_))  // since locate() looked
     fail(ErrorKind::usage, path_.string(), "another run has taken this folder meanwhile; start again");
   struct statvfs space {};
   if (::statvfs(path_.c_str(), &space) == 0) {
@@ -102,15 +157,15 @@ RunFolder::RunFolder(fs::path path, const Options& o, uint64_t bytes_needed) : p
       fail(ErrorKind::io, path_.string(), "{} bytes are free, the run needs about {}", available,
            bytes_needed);
   }
-  for (const fs::path& folder : {path_, path_ / "weights"})
-    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-      std::error_code ignored;
-      if (is_temporary(it->path())) fs::remove(it->path(), ignored);
-    }
-  if (o.overwrite) {
-    for (const char* name : kFiles) fs::remove_all(path_ / name, error);
-    fs::create_directories(path_ / "weights", error);
+  if (known || fresh) {
+    remove_files(path_, is_temporary);
+    remove_files(path_ / "weights", is_temporary);
   }
+  if (o.overwrite && known) {
+    remove_files(path_ / "weights", is_weights_file);
+    for (const char* name : kFiles) remove_files(path_, [&](const std::string& n) { return n == name; });
+  }
+  write(kMarker, kMarkerText);
 }
 
 RunFolder::~RunFolder() {
@@ -123,7 +178,7 @@ void RunFolder::write(const std::string& name, const std::string& content) const
   write_file_atomic(*this / name, content);
 }
 void RunFolder::write_json(const std::string& name, const Json& json) const {
-  write(name, json.dump(2) + "\n");
+  write(name, json_text(json, 2) + "\n");
 }
 
 void keep_inputs(const fs::path& folder, const Options& o, const std::vector<std::string>& files) {
@@ -136,85 +191,6 @@ void keep_inputs(const fs::path& folder, const Options& o, const std::vector<std
       fail(ErrorKind::usage, "--overwrite",
            "{} is in {}, which would be replaced; choose another folder by --out", file, folder.string());
   }
-}
-
-std::string csv_cell(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
-  std::string cell = "\"";
-  for (char c : text) cell += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return cell + "\"";
-}
-
-CsvLog::CsvLog(const std::string& path, const std::vector<std::string>& header, size_t step_column,
-               int64_t last_step)
-    : path_(path) {
-  std::error_code ignored;
-  if (last_step > 0 && fs::exists(path, ignored)) {
-    Bytes bytes = read_file(path);
-    std::string line;
-    bool first = true;
-    for (uint8_t byte : bytes) {
-      if (byte != '\n') {
-        line += static_cast<char>(byte);
-        continue;
-      }
-      std::vector<std::string> cells(1);
-      for (char c : line) {
-        if (c == ',')
-          cells.emplace_back();
-        else
-          cells.back() += c;
-      }
-      line.clear();
-      if (std::exchange(first, false) || cells.size() != header.size()) continue;
-      if (std::strtoll(cells[step_column].c_str(), nullptr, 10) <= last_step) rows_.push_back(cells);
-    }
-  }
-  std::string text = fmt::format("{}\n", fmt::join(header, ","));
-  for (auto& r : rows_) text += fmt::format("{}\n", fmt::join(r, ","));
-  write_file_atomic(path, text);
-}
-
-void CsvLog::row(const std::vector<std::string>& cells) {
-  rows_.push_back(cells);
-  pending_ += fmt::format("{}\n", fmt::join(cells, ","));
-}
-
-void CsvLog::flush() {
-  if (pending_.empty()) return;
-  std::error_code error;
-  auto good = fs::file_size(path_, error);
-  std::ofstream file(path_, std::ios::app);
-  file << pending_;
-  file.close();
-  if (!file) {
-    std::string why = std::strerror(errno);
-    if (!error) fs::resize_file(path_, good, error);  // no torn row; the rows stay pending
-    fail(ErrorKind::io, path_, "cannot append: {}", why);
-  }
-  pending_.clear();
-}
-
-std::string machine_name() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-  return "unknown";
-}
-
-Json environment() {
-  Json j;
-  j["version"] = SIGMA_VERSION;
-  j["compiler"] = __VERSION__;
-  j["cpu"] = machine_name();
-  j["processors"] = available_processors();
-  j["threads"] = num_threads();
-  j["simd"] = kernels::simd_name();
-  j["simd_targets"] = kernels::simd_targets();
-  j["blas"] = kernels::blas_version();
-  j["blas_core"] = kernels::blas_core();
-  if (const char* forced = std::getenv("OPENBLAS_CORETYPE")) j["openblas_coretype"] = forced;
-  return j;
 }
 
 }  // namespace sigma::app

@@ -1,5 +1,9 @@
 // The folder of a run: made only once everything else is known to be good, locked while the run lives, never
 // silently replaced.
+//
+// A file "sigma-run" marks it; folders of runs before there was one are known by a config.json with flags of
+// sigma beside an env.json that sigma wrote. Only files that runs write, by their names, are ever removed,
+// and only from a folder that is known as a run.
 #pragma once
 
 #include <filesystem>
@@ -7,6 +11,9 @@
 #include <vector>
 
 #include "apps/flags/options.h"
+#include "apps/report/csv.h"
+#include "apps/run/environment.h"
+#include "core/json.h"
 
 namespace sigma::app {
 
@@ -17,7 +24,8 @@ class RunFolder {
   // --resume nor --overwrite is given) or something that is no run, kind io when there is nothing to resume.
   static std::filesystem::path locate(const Options& options, const std::string& verb);
 
-  // Makes the folder, locks it, and checks that it can be written and that `bytes_needed` are free.
+  // Makes the folder, locks it, and checks that it can be written and that `bytes_needed` are free. With
+  // --overwrite the files of the run that is there go.
   RunFolder(std::filesystem::path path, const Options& options, uint64_t bytes_needed);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -36,27 +44,5 @@ class RunFolder {
 // Throws kind usage when --overwrite would replace a run folder that holds one of the files a verb reads.
 void keep_inputs(const std::filesystem::path& folder, const Options& options,
                  const std::vector<std::string>& files);
-
-// A text as a cell of a CSV table: in quotes where it holds a comma, a quote or a new line (RFC 4180).
-std::string csv_cell(const std::string& text);
-
-// A table on disk. Rows are appended whole; after a resume those beyond the checkpoint are dropped.
-class CsvLog {
- public:
-  CsvLog() = default;
-  // Starts a table, or keeps the rows of an old one whose `step_column` is at most `last_step`.
-  CsvLog(const std::string& path, const std::vector<std::string>& header, size_t step_column,
-         int64_t last_step);
-  void row(const std::vector<std::string>& cells);
-  void flush();
-  const std::vector<std::vector<std::string>>& rows() const { return rows_; }
-
- private:
-  std::string path_, pending_;
-  std::vector<std::vector<std::string>> rows_;
-};
-
-Json environment();  // version, CPU, SIMD target, BLAS, threads
-std::string machine_name();
 
 }  // namespace sigma::app

@@ -23,11 +23,6 @@ void install_signal_handlers() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-void ignore_pipe_signals() {
-  signal(SIGPIPE, SIG_IGN);
-  signal(SIGXFSZ, SIG_IGN);
-}
-
 int stop_signal() { return asked; }
 
 }  // namespace sigma::app

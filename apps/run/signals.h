@@ -5,7 +5,6 @@
 namespace sigma::app {
 
 void install_signal_handlers();  // for verbs that poll stop_signal(); others end at once
-void ignore_pipe_signals();      // a closed pipe or a file-size limit is an error of the write
 int stop_signal();               // 0, or the signal that asked to stop
 
 // Thrown by loops that were asked to stop; the verb then saves.

@@ -6,8 +6,11 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "apps/flags/options.h"
 #include "apps/training/trainer.h"
+#include "core/json.h"
 
 namespace sigma::app {
 

@@ -2,10 +2,10 @@
 // most. A result is checked against the plain twin before it is timed. Operations are counted as the direct
 // sum's, so a kernel that needs fewer multiplications may exceed the peak; bytes are those of the operands,
 // each counted once.
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "apps/run/output.h"
 #include "apps/verbs/bench.h"
 #include "autograd/precision.h"
 #include "core/kernels/conv.h"
@@ -64,11 +64,9 @@ class Table {
                      {"gbytes_per_s", gbytes},
                      {"share_of_bandwidth", gbytes / peak_.gbytes_per_s}});
     if (!json_)
-      std::puts(
-          fmt::format("{:<52} {:>9.3f} ms {:>7.1f} GFLOP/s {:>4.0f}% {:>8.2f} MB {:>6.1f} GB/s {:>4.0f}%",
-                      name, t * 1e3, gflops, 100 * gflops / peak_.gflops, bytes / 1e6, gbytes,
-                      100 * gbytes / peak_.gbytes_per_s)
-              .c_str());
+      print(fmt::format("{:<52} {:>9.3f} ms {:>7.1f} GFLOP/s {:>4.0f}% {:>8.2f} MB {:>6.1f} GB/s {:>4.0f}%",
+                        name, t * 1e3, gflops, 100 * gflops / peak_.gflops, bytes / 1e6, gbytes,
+                        100 * gbytes / peak_.gbytes_per_s));
   }
   Json rows() const { return rows_; }
 
@@ -78,10 +76,6 @@ class Table {
   double seconds_;
   Json rows_ = Json::array();
 };
-
-void expect(bool right, const std::string& name) {
-  if (!right) fail(ErrorKind::internal, name, "the kernel's result is wrong, so its speed is not reported");
-}
 
 // Small integers: any order of summation is exact, so that results are compared bit for bit.
 template <class X>
@@ -112,14 +106,14 @@ void conv_kernels(Table& table, const std::string& name, const kernels::ConvSize
       g1(g.begin(), g.begin() + s.pixels_out() * s.c_out), y1(g1.size());
   kernels::conv_forward(s, x.data(), w.data(), nullptr, y.data());
   kernels::reference::conv_forward(one, x1.data(), w.data(), static_cast<const float*>(nullptr), y1.data());
-  expect(equals_rounded(y1, y.data()), name + " forward");
+  refuse_wrong_result(equals_rounded(y1, y.data()), name + " forward");
   kernels::conv_backward_data(s, g.data(), w.data(), dx.data());
   kernels::reference::conv_backward_data(one, g1.data(), w.data(), dx1.data());
-  expect(equals_rounded(dx1, dx.data()), name + " backward data");
+  refuse_wrong_result(equals_rounded(dx1, dx.data()), name + " backward data");
   kernels::conv_backward_weight(one, g.data(), x.data(), dw.data(), nullptr);
   kernels::reference::conv_backward_weight(one, g1.data(), x1.data(), expected_dw.data(),
                                            static_cast<float*>(nullptr));
-  expect(dw == expected_dw, name + " backward weight");
+  refuse_wrong_result(dw == expected_dw, name + " backward weight");
   double flop = 2.0 * static_cast<double>(s.n * s.pixels_out() * s.c_out * s.taps());
   double bytes = static_cast<double>((x.size() + y.size()) * sizeof(X) + w.size() * 4);
   table.time(name + " forward", flop, bytes,
@@ -139,7 +133,7 @@ void linear_kernels(Table& table, const std::string& name, int64_t rows, int64_t
     std::vector<float> c(static_cast<size_t>(m * n)), expected(c);
     kernels::parallel_gemm(ta, tb, m, n, k, 1.f, a.data(), lda, b.data(), ldb, 0.f, c.data(), n);
     kernels::reference::gemm(ta, tb, m, n, k, 1.f, a.data(), lda, b.data(), ldb, 0.f, expected.data(), n);
-    expect(c == expected, name + what);
+    refuse_wrong_result(c == expected, name + what);
     table.time(name + what, 2.0 * static_cast<double>(m * n * k),
                4.0 * static_cast<double>(a.size() + b.size() + c.size()), [&] {
                  kernels::parallel_gemm(ta, tb, m, n, k, 1.f, a.data(), lda, b.data(), ldb, 0.f, c.data(), n);
@@ -163,11 +157,12 @@ void norm_kernels(Table& table, const std::string& name, int64_t rows, int64_t c
   kernels::norm_statistics(x.data(), rows, channels, mean.data(), var.data());
   kernels::reference::norm_statistics(wide.data(), rows, channels, plain_mean.data(), plain_var.data());
   for (size_t c = 0; c < count; ++c)  // each of the parts rounds a few times; values are at most 3
-    expect(std::fabs(mean[c] - plain_mean[c]) < 1e-12 && std::fabs(var[c] - plain_var[c]) < 1e-12, name);
+    refuse_wrong_result(
+        std::fabs(mean[c] - plain_mean[c]) < 1e-12 && std::fabs(var[c] - plain_var[c]) < 1e-12, name);
   const kernels::NormAffine<float> f{zero.data(), two.data(), one.data()};
   kernels::norm_apply(x.data(), rows, channels, f, static_cast<const X*>(nullptr), true, y.data());
   for (size_t i = 0; i < x.size(); ++i)
-    expect(static_cast<float>(y[i]) == std::max(0.f, 2 * wide[i] + 1), name);
+    refuse_wrong_result(static_cast<float>(y[i]) == std::max(0.f, 2 * wide[i] + 1), name);
   double pass = static_cast<double>(n) * sizeof(X), each = static_cast<double>(n);
   kernels::NormMask<X> mask{&f, nullptr};
   table.time(name + " statistics", 3 * each, pass,
@@ -194,7 +189,7 @@ void pool_kernels(Table& table, const std::string& name, const kernels::PoolSize
   std::vector<float> wide(x.begin(), x.end()), expected(y.size());
   kernels::max_pool_forward(s, x.data(), y.data(), index.data());
   kernels::reference::max_pool_forward(s, wide.data(), expected.data(), plain_index.data());
-  expect(index == plain_index && equals_rounded(expected, y.data()), name);
+  refuse_wrong_result(index == plain_index && equals_rounded(expected, y.data()), name);
   double bytes = static_cast<double>((x.size() + y.size()) * sizeof(X) + index.size() * 4);
   table.time(name + " forward", 3.0 * static_cast<double>(out), bytes,
              [&] { kernels::max_pool_forward(s, x.data(), y.data(), index.data()); });
@@ -231,34 +226,39 @@ void model_kernels(Table& table, std::set<std::string>& seen, const std::string&
   }
 }
 
+class BenchKernels : public BenchVerb {
+ public:
+  BenchKernels() : BenchVerb("kernels", "every kernel, beside what the machine can do", kBatch) {}
+
+ private:
+  int measure(const Options& o) override {
+    const Peak peak = measure_peak();
+    if (!o.json)
+      print(
+          fmt::format("{}; peak {:.1f} GFLOP/s of float32 multiply-adds, {:.1f} GB/s of read-modify-write; "
+                      "batch {}, {}",
+                      machine_text(), peak.gflops, peak.gbytes_per_s, o.batch_size, o.precision));
+    Table table(o, peak, seconds_ / 150);
+    std::set<std::string> seen;
+    for (const char* name : {"mlp", "lenet5", "cnn", "vgg", "resnet20"})
+      if (parse_precision(o.precision) == DType::bfloat16)
+        model_kernels<bfloat16>(table, seen, name, o.batch_size);
+      else
+        model_kernels<float>(table, seen, name, o.batch_size);
+    if (o.json)
+      print_json({{"threads", num_threads()},
+                  {"simd", kernels::simd_name()},
+                  {"blas_core", kernels::blas_core()},
+                  {"precision", o.precision},
+                  {"batch_size", o.batch_size},
+                  {"peak_gflops", peak.gflops},
+                  {"peak_gbytes_per_s", peak.gbytes_per_s},
+                  {"kernels", table.rows()}});
+    return 0;
+  }
+};
+
+const RegisterVerb<BenchKernels> registered(92);
+
 }  // namespace
-
-int bench_kernels(const Options& o, double seconds) {
-  Peak peak = measure_peak();
-  if (!o.json)
-    std::puts(
-        fmt::format("{} threads, {}, BLAS {}; peak {:.1f} GFLOP/s of float32 multiply-adds, {:.1f} GB/s of "
-                    "read-modify-write; batch {}, {}",
-                    num_threads(), kernels::simd_name(), kernels::blas_core(), peak.gflops, peak.gbytes_per_s,
-                    o.batch_size, o.precision)
-            .c_str());
-  Table table(o, peak, seconds / 150);
-  std::set<std::string> seen;
-  for (const char* name : {"mlp", "lenet5", "cnn", "vgg", "resnet20"})
-    if (parse_precision(o.precision) == DType::bfloat16)
-      model_kernels<bfloat16>(table, seen, name, o.batch_size);
-    else
-      model_kernels<float>(table, seen, name, o.batch_size);
-  Json j{{"threads", num_threads()},
-         {"simd", kernels::simd_name()},
-         {"blas_core", kernels::blas_core()},
-         {"precision", o.precision},
-         {"batch_size", o.batch_size},
-         {"peak_gflops", peak.gflops},
-         {"peak_gbytes_per_s", peak.gbytes_per_s},
-         {"kernels", table.rows()}};
-  if (o.json) std::puts(j.dump().c_str());
-  return 0;
-}
-
 }  // namespace sigma::app

@@ -1,10 +1,10 @@
 // `sigma bench svd`: thin singular value decompositions in float64 of normal random matrices, alone and in
 // batches, after the result has been checked.
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "apps/run/output.h"
 #include "apps/verbs/bench.h"
 #include "core/kernels/gemm.h"
 #include "core/kernels/simd.h"
@@ -45,46 +45,47 @@ Errors errors_of(const Tensor& a, const Svd& d) {
           orthogonality(transpose(d.u, 1, 2), d.u, m), orthogonality(d.vh, transpose(d.vh, 1, 2), n)};
 }
 
-}  // namespace
+class BenchSvd : public BenchVerb {
+ public:
+  BenchSvd() : BenchVerb("svd", "singular value decompositions") {}
 
-int bench_svd(const Options& o, double seconds) {
-  struct Case {
-    int64_t batch, m, n;
-  };
-  if (!o.json)
-    std::puts(fmt::format("{} threads, {}, BLAS {}; thin decompositions in float64", num_threads(),
-                          kernels::simd_name(), kernels::blas_core())
-                  .c_str());
-  Json rows = Json::array();
-  for (const Case& c : {Case{1, 512, 512}, {1000, 16, 16}, {100, 64, 64}}) {
-    Tensor a = Tensor::empty({c.batch, c.m, c.n}, DType::float64);
-    Rng rng(0, "bench svd");
-    for (int64_t i = 0; i < a.numel(); ++i) a.mutable_data<double>()[i] = rng.next_normal();
-    const Errors off = errors_of(a, svd(a, {.full_matrices = false}));
-    if (!(off.worst() < kAllowed))
-      fail(ErrorKind::internal, "svd", "the result is wrong, so its speed is not reported");
-    double t = median_time(seconds / 3, [&] { svd(a, {.full_matrices = false}); });
-    rows.push_back({{"batch", c.batch},
-                    {"m", c.m},
-                    {"n", c.n},
-                    {"ms", t * 1e3},
-                    {"residual", off.residual},
-                    {"u_orthogonality", off.u},
-                    {"vh_orthogonality", off.vh}});
-    if (!o.json)
-      std::puts(fmt::format("{:>5} x {:>3}x{:<3} {:>9.2f} ms; residual {:.3f}, U {:.3f} and Vh {:.3f} from "
-                            "orthogonal, of {:g} allowed",
-                            c.batch, c.m, c.n, t * 1e3, off.residual, off.u, off.vh, kAllowed)
-                    .c_str());
+ private:
+  int measure(const Options& o) override {
+    struct Case {
+      int64_t batch, m, n;
+    };
+    if (!o.json) print(machine_text() + "; thin decompositions in float64");
+    Json rows = Json::array();
+    for (const Case& c : {Case{1, 512, 512}, {1000, 16, 16}, {100, 64, 64}}) {
+      Tensor a = Tensor::empty({c.batch, c.m, c.n}, DType::float64);
+      Rng rng(0, "bench svd");
+      for (int64_t i = 0; i < a.numel(); ++i) a.mutable_data<double>()[i] = rng.next_normal();
+      const Errors off = errors_of(a, svd(a, {.full_matrices = false}));
+      refuse_wrong_result(off.worst() < kAllowed, "svd");
+      double t = median_time(seconds_ / 3, [&] { svd(a, {.full_matrices = false}); });
+      rows.push_back({{"batch", c.batch},
+                      {"m", c.m},
+                      {"n", c.n},
+                      {"ms", t * 1e3},
+                      {"residual", off.residual},
+                      {"u_orthogonality", off.u},
+                      {"vh_orthogonality", off.vh}});
+      if (!o.json)
+        print(
+            fmt::format("{:>5} x {:>3}x{:<3} {:>9.2f} ms; residual {:.3f}, U {:.3f} and Vh {:.3f} from "
+                        "orthogonal, of {:g} allowed",
+                        c.batch, c.m, c.n, t * 1e3, off.residual, off.u, off.vh, kAllowed));
+    }
+    if (o.json)
+      print_json({{"threads", num_threads()},
+                  {"simd", kernels::simd_name()},
+                  {"blas_core", kernels::blas_core()},
+                  {"svd", rows}});
+    return 0;
   }
-  if (o.json)
-    std::puts(Json{{"threads", num_threads()},
-                   {"simd", kernels::simd_name()},
-                   {"blas_core", kernels::blas_core()},
-                   {"svd", rows}}
-                  .dump()
-                  .c_str());
-  return 0;
-}
+};
 
+const RegisterVerb<BenchSvd> registered(93);
+
+}  // namespace
 }  // namespace sigma::app

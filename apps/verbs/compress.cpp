@@ -1,20 +1,17 @@
 // `sigma compress`: layers in two factors by singular value decomposition, what it costs and what it gains.
-#include <cmath>
-#include <cstdio>
-#include <filesystem>
+#include "apps/verbs/compress.h"
 
-#include "apps/report/plot.h"
-#include "apps/run/progress.h"
-#include "apps/run/run_folder.h"
-#include "apps/training/compression.h"
-#include "apps/verbs/bench.h"
-#include "apps/verbs/verbs.h"
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "apps/flags/config.h"
+#include "apps/run/output.h"
+#include "apps/run/signals.h"
 #include "layers/passes/fold.h"
 #include "layers/passes/update_bn.h"
 
 namespace sigma::app {
-namespace {
-
 namespace fs = std::filesystem;
 
 bool has_batch_norm(Module& model) {
@@ -23,7 +20,6 @@ bool has_batch_norm(Module& model) {
   return found;
 }
 
-// The running statistics belong to the layers as they were: they are measured anew on training images.
 void measure_statistics(Module& model, const Dataset& data, const Normalization& n, int64_t images) {
   constexpr int64_t kBatch = 250;
   images = std::min(images, data.train.size());
@@ -40,6 +36,23 @@ void measure_statistics(Module& model, const Dataset& data, const Normalization&
   });
 }
 
+Totals totals_of(const std::vector<Candidate>& all, const std::vector<Choice>& choices) {
+  Totals t;
+  for (size_t i = 0; i < all.size(); ++i) {
+    t.parameters += parameters_of(all[i], choices[i]);
+    t.macs += macs_of(all[i], choices[i]);
+  }
+  return t;
+}
+
+double percent(int64_t part, int64_t of) {
+  return 100.0 * static_cast<double>(part) / static_cast<double>(of);
+}
+
+namespace {
+
+constexpr double kSpeedSeconds = 1;  // for measuring it
+
 // Images a second of both networks as they would be served, batch norm folded, measured in turn.
 std::pair<double, double> measure_speed(const SavedModel& before, const SavedModel& after, const Split& test,
                                         double seconds) {
@@ -50,7 +63,10 @@ std::pair<double, double> measure_speed(const SavedModel& before, const SavedMod
   std::vector<ModulePtr> models;
   for (const SavedModel* m : {&before, &after}) {
     TrainSetup s;
-    s.model = m->name, s.input = m->input, s.batch_norm = m->batch_norm, s.factors = m->factors;
+    s.model = m->name;
+    s.input = m->input;
+    s.batch_norm = m->batch_norm;
+    s.factors = m->factors;
     models.push_back(make_network(s));
     models.back()->load_state_dict(m->model->state_dict());
     models.back()->eval();
@@ -74,17 +90,7 @@ std::pair<double, double> measure_speed(const SavedModel& before, const SavedMod
   return {rate(times[0]), rate(times[1])};
 }
 
-struct Totals {
-  int64_t parameters = 0, macs = 0;
-};
-Totals totals_of(const std::vector<Candidate>& all, const std::vector<Choice>& choices) {
-  Totals t;
-  for (size_t i = 0; i < all.size(); ++i)
-    t.parameters += parameters_of(all[i], choices[i]), t.macs += macs_of(all[i], choices[i]);
-  return t;
-}
-
-std::vector<Choice> choose(const std::vector<Candidate>& all, const CompressOptions& c) {
+std::vector<Choice> choose(const std::vector<Candidate>& all, const CompressWanted& c) {
   if (c.energy) return choose_by_energy(all, *c.energy);
   if (c.rank) {
     int64_t possible = 0;
@@ -99,20 +105,13 @@ std::vector<Choice> choose(const std::vector<Candidate>& all, const CompressOpti
   return choose_by_share(all, *c.ratio, Cost::parameters);
 }
 
-void check_compress(const Options& o, const CompressOptions& c) {
+void check_compress(const Options& o, const CompressWanted& c) {
   int given = c.energy.has_value() + c.rank.has_value() + c.ratio.has_value() + c.macs_ratio.has_value();
   if (c.sweep && given != 0)
     fail(ErrorKind::usage, "--sweep",
          "goes through ratios: it takes no --energy, --rank, --ratio or --macs-ratio");
   if (!c.sweep && given != 1)
     fail(ErrorKind::usage, "compress", "expected one of --energy, --rank, --ratio, --macs-ratio or --sweep");
-  auto share = [](const char* flag, const std::optional<double>& v) {
-    if (v && !(*v > 0 && *v <= 1))
-      fail(ErrorKind::usage, flag, "expected more than 0 and at most 1, got {}", *v);
-  };
-  share("--energy", c.energy), share("--ratio", c.ratio), share("--macs-ratio", c.macs_ratio);
-  if (c.rank && *c.rank < 1) fail(ErrorKind::usage, "--rank", "expected at least 1, got {}", *c.rank);
-  if (c.bn_images < 0) fail(ErrorKind::usage, "--bn-images", "expected at least 0, got {}", c.bn_images);
   if (!c.sweep && o.out.empty())
     fail(ErrorKind::usage, "--out", "expected the path of the checkpoint to write");
   std::error_code ignored;
@@ -128,21 +127,18 @@ void check_compress(const Options& o, const CompressOptions& c) {
 }
 
 void print_layers(const std::vector<Candidate>& all, const std::vector<Choice>& choices) {
-  std::puts(fmt::format("{:<22} {:<18} {:<8} {:>11} {:>7} {:>21} {:>25}", "layer", "weight", "scheme", "rank",
-                        "energy", "parameters", "multiply-accumulates")
-                .c_str());
+  print(fmt::format("{:<22} {:<18} {:<8} {:>11} {:>7} {:>21} {:>25}", "layer", "weight", "scheme", "rank",
+                    "energy", "parameters", "multiply-accumulates"));
   for (size_t i = 0; i < all.size(); ++i) {
     const Candidate& c = all[i];
     const Choice& ch = choices[i];
     bool whole = ch.option < 0;
     const FactorOption& o = c.options[whole ? 0 : static_cast<size_t>(ch.option)];
-    std::puts(fmt::format("{:<22} {:<18} {:<8} {:>11} {:>7} {:>21} {:>25}", c.path, c.weight.str(),
-                          whole ? "whole" : name_of(o.scheme),
-                          whole ? "-" : fmt::format("{} of {}", ch.rank, o.max_rank()),
-                          fmt::format("{:.4f}", energy_of(c, ch)),
-                          fmt::format("{} -> {}", c.parameters, parameters_of(c, ch)),
-                          fmt::format("{} -> {}", c.macs, macs_of(c, ch)))
-                  .c_str());
+    print(fmt::format(
+        "{:<22} {:<18} {:<8} {:>11} {:>7} {:>21} {:>25}", c.path, c.weight.str(),
+        whole ? "whole" : name_of(o.scheme), whole ? "-" : fmt::format("{} of {}", ch.rank, o.max_rank()),
+        fmt::format("{:.4f}", energy_of(c, ch)), fmt::format("{} -> {}", c.parameters, parameters_of(c, ch)),
+        fmt::format("{} -> {}", c.macs, macs_of(c, ch))));
   }
 }
 
@@ -165,156 +161,135 @@ Json layers_json(const std::vector<Candidate>& all, const std::vector<Choice>& c
   return layers;
 }
 
-// Accuracy against what is kept, for twelve shares of the parameters; with batch norm also without measuring
-// its statistics anew.
-int sweep(const Options& o, const CompressOptions& c, const Checkpoint& checkpoint, SavedModel& original,
-          const std::vector<Candidate>& all, const Dataset& data) {
-  std::filesystem::path path = RunFolder::locate(o, "compress");
-  keep_inputs(path, o, {o.checkpoint});
-  RunFolder folder(path, o, 1 << 20);
-  folder.write_json("config.json", {{"checkpoint", o.checkpoint},
-                                    {"sweep", true},
-                                    {"scheme", c.scheme},
-                                    {"bn-images", c.bn_images},
-                                    {"data", data.name},
-                                    {"limit-train", o.limit_train},
-                                    {"limit-test", o.limit_test}});
-  folder.write_json("env.json", environment());
-  const bool norm = has_batch_norm(*original.model) && c.bn_images > 0;
-  EvalResult before = evaluate(*original.model, data.test, original.normalization, data.classes());
-  Totals whole = totals_of(all, std::vector<Choice>(all.size()));
-  ProgressLine line(o.quiet);
-  Series by_parameters{
-      norm ? "batch-norm statistics measured anew" : "compressed", {}, {}, {}, {}, palette(0)};
-  Series stale{"statistics as they were", {}, {}, {}, {}, palette(1), true};
-  Series by_macs = by_parameters, stale_macs = stale;
-  std::string csv = "ratio,parameters,macs,test_accuracy,test_accuracy_old_statistics\n";
-  Json points = Json::array();
-  for (double ratio : {1.0, .9, .8, .7, .6, .5, .4, .3, .2, .15, .1, .05}) {
-    std::vector<Choice> choices;
-    try {
-      choices = choose_by_share(all, ratio, Cost::parameters);
-    } catch (const Error&) { break; }  // rank 1 everywhere is more than that
-    line.show(fmt::format("compress: parameters {:.0f}%", 100 * ratio));
-    SavedModel m = model_from(checkpoint, o.checkpoint);
-    factor_model(*m.model, all, choices);
-    double old = evaluate(*m.model, data.test, m.normalization, data.classes()).accuracy, now = old;
-    if (norm) {
-      measure_statistics(*m.model, data, m.normalization, c.bn_images);
-      now = evaluate(*m.model, data.test, m.normalization, data.classes()).accuracy;
-    }
-    Totals t = totals_of(all, choices);
-    double p = 100.0 * static_cast<double>(t.parameters) / static_cast<double>(whole.parameters),
-           q = 100.0 * static_cast<double>(t.macs) / static_cast<double>(whole.macs);
-    by_parameters.x.push_back(p), by_parameters.y.push_back(100 * now);
-    stale.x.push_back(p), stale.y.push_back(100 * old);
-    by_macs.x.push_back(q), by_macs.y.push_back(100 * now);
-    stale_macs.x.push_back(q), stale_macs.y.push_back(100 * old);
-    csv += fmt::format("{},{},{},{:.5f},{:.5f}\n", ratio, t.parameters, t.macs, now, old);
-    points.push_back({{"ratio", ratio},
-                      {"parameters", t.parameters},
-                      {"macs", t.macs},
-                      {"test_accuracy", now},
-                      {"test_accuracy_old_statistics", old}});
-    line.finish(
-        fmt::format("ratio {:.2f}: {} parameters ({:.1f}%), {} multiply-accumulates ({:.1f}%), accuracy "
-                    "{:.2f}%",
-                    ratio, t.parameters, p, t.macs, q, 100 * now));
-  }
-  std::string title = fmt::format("{} on {}, {:.2f}% whole", original.name, data.name, 100 * before.accuracy);
-  Chart a{title, "parameters kept (%)", "test accuracy (%)"},
-      b{title, "multiply-accumulates kept (%)", "test accuracy (%)"};
-  a.series = {by_parameters}, b.series = {by_macs};
-  if (norm) a.series.push_back(stale), b.series.push_back(stale_macs);
-  folder.write("sweep.csv", csv);
-  folder.write("sweep.svg", to_svg({a, b}, 2));
-  folder.write("sweep.png", to_png({a, b}, 2));
-  Json j{{"accuracy_before", before.accuracy},
-         {"parameters_before", whole.parameters},
-         {"macs_before", whole.macs},
-         {"points", points}};
-  folder.write_json("summary.json", j);
-  if (!o.quiet) std::puts(fmt::format("picture: {}", folder / "sweep.png").c_str());
-  if (o.json) std::puts(j.dump().c_str());
-  return 0;
+// What compressing did to the whole network.
+struct Effect {
+  EvalResult before, after;
+  Totals was, is;
+  double slow = 0, fast = 0;  // images a second
+};
+
+void print_effect(const Effect& e, const Dataset& data) {
+  print(fmt::format("of these layers: parameters {} -> {} ({:.1f}%), multiply-accumulates {} -> {} ({:.1f}%)",
+                    e.was.parameters, e.is.parameters, percent(e.is.parameters, e.was.parameters), e.was.macs,
+                    e.is.macs, percent(e.is.macs, e.was.macs)));
+  print(fmt::format("accuracy {:.2f}% -> {:.2f}%, loss {:.4f} -> {:.4f}, on {} test images of {}",
+                    100 * e.before.accuracy, 100 * e.after.accuracy, e.before.loss, e.after.loss,
+                    e.after.count, data.name));
+  print(fmt::format("speed {:.0f} -> {:.0f} images/s ({:.2f} times), in turn, batch norm folded", e.slow,
+                    e.fast, e.fast / e.slow));
 }
 
-}  // namespace
+Json effect_json(const Effect& e) {
+  return {{"accuracy_before", e.before.accuracy},
+          {"accuracy_after", e.after.accuracy},
+          {"loss_before", e.before.loss},
+          {"loss_after", e.after.loss},
+          {"parameters_before", e.was.parameters},
+          {"parameters_after", e.is.parameters},
+          {"macs_before", e.was.macs},
+          {"macs_after", e.is.macs},
+          {"images_per_s_before", e.slow},
+          {"images_per_s_after", e.fast}};
+}
 
-int run_compress(const Options& o, const CompressOptions& c) {
-  check(o);
-  check_compress(o, c);
-  std::optional<FactorScheme> scheme;
-  if (c.scheme != "auto") {
-    if (c.scheme != "channel" && c.scheme != "spatial" && c.scheme != "linear")
-      fail(ErrorKind::usage, "--scheme", "expected auto, linear, channel or spatial, got \"{}\"", c.scheme);
-    scheme = parse_factor_scheme(c.scheme);
-  }
-  apply_threads(o);
-  Checkpoint checkpoint = load_checkpoint(o.checkpoint);
-  SavedModel m = model_from(checkpoint, o.checkpoint);
-  check_finite(m, o.checkpoint);
-  SavedModel original = model_from(checkpoint, o.checkpoint);
-  Dataset data = dataset_for(m, o, o.limit_train);
-  std::vector<Candidate> all = candidates_of(*m.model, m.input, scheme);
-  if (all.empty())
-    fail(ErrorKind::checkpoint, o.checkpoint, "{} has no layer that {} can factor", m.name,
-         scheme ? fmt::format("the {} scheme", c.scheme) : "a scheme");
-  if (c.sweep) return sweep(o, c, checkpoint, m, all, data);
-
-  std::vector<Choice> choices = choose(all, c);
-  EvalResult before = evaluate(*m.model, data.test, m.normalization, data.classes());
-  const std::vector<Factor> made = factor_model(*m.model, all, choices);
-  m.factors.insert(m.factors.end(), made.begin(), made.end());
-  if (!made.empty()) measure_statistics(*m.model, data, m.normalization, c.bn_images);
-  EvalResult after = evaluate(*m.model, data.test, m.normalization, data.classes());
-  auto [slow, fast] = measure_speed(original, m, data.test, c.seconds);
-
+void save(const Checkpoint& from, const SavedModel& m, const std::string& path) {
   Checkpoint out;
   for (auto& [name, t] : m.model->state_dict().items) out.content.tensors.emplace(name, t);
-  out.meta = checkpoint.meta;
+  out.meta = from.meta;
   for (const char* of_the_run : {"progress", "config", "fingerprint"}) out.meta.erase(of_the_run);
   put_normalization(out, m.normalization);
   put_factors(out.meta, m.factors);
-  save_checkpoint(o.out, std::move(out), false);
-
-  Totals was = totals_of(all, std::vector<Choice>(all.size())), is = totals_of(all, choices);
-  if (!o.quiet) {
-    print_layers(all, choices);
-    auto percent = [](int64_t part, int64_t of) {
-      return 100.0 * static_cast<double>(part) / static_cast<double>(of);
-    };
-    std::puts(
-        fmt::format("of these layers: parameters {} -> {} ({:.1f}%), multiply-accumulates {} -> {} ({:.1f}%)",
-                    was.parameters, is.parameters, percent(is.parameters, was.parameters), was.macs, is.macs,
-                    percent(is.macs, was.macs))
-            .c_str());
-    std::puts(fmt::format("accuracy {:.2f}% -> {:.2f}%, loss {:.4f} -> {:.4f}, on {} test images of {}",
-                          100 * before.accuracy, 100 * after.accuracy, before.loss, after.loss, after.count,
-                          data.name)
-                  .c_str());
-    std::puts(fmt::format("speed {:.0f} -> {:.0f} images/s ({:.2f} times), in turn, batch norm folded", slow,
-                          fast, fast / slow)
-                  .c_str());
-    if (made.empty()) std::puts("no layer gets smaller by this: the network is as it was");
-    std::puts(fmt::format("checkpoint: {}", o.out).c_str());
-  }
-  if (o.json) {
-    Json j{{"accuracy_before", before.accuracy},
-           {"accuracy_after", after.accuracy},
-           {"loss_before", before.loss},
-           {"loss_after", after.loss},
-           {"parameters_before", was.parameters},
-           {"parameters_after", is.parameters},
-           {"macs_before", was.macs},
-           {"macs_after", is.macs},
-           {"images_per_s_before", slow},
-           {"images_per_s_after", fast},
-           {"layers", layers_json(all, choices)},
-           {"checkpoint", o.out}};
-    std::puts(j.dump().c_str());
-  }
-  return 0;
+  save_checkpoint(path, std::move(out), false);
 }
 
+class Compress : public Verb {
+ public:
+  Compress()
+      : Verb("compress", "factor layers by singular value decomposition: smaller, faster", kData | kThreads) {
+    const FlagCheck share = between_open(0, 1, "more than 0 and at most 1");
+    use("--checkpoint", "", kRequired);
+    flag("--energy", wanted_.energy, "share of the squared singular values to keep in each layer", kPlain,
+         {share});
+    flag("--rank", wanted_.rank, "rank of every layer", kPlain, {at_least(1)});
+    flag("--ratio", wanted_.ratio, "share of the parameters of all factorable layers to keep at most", kPlain,
+         {share});
+    flag("--macs-ratio", wanted_.macs_ratio, "share of their multiply-accumulates to keep at most", kPlain,
+         {share});
+    flag("--scheme", wanted_.scheme,
+         "of convolutions: auto|channel|spatial (auto: the better by layer); linear: none of them",
+         kIdentity);
+    flag("--bn-images", wanted_.bn_images,
+         "training images to measure batch-norm statistics on anew (0: leave them)", kIdentity,
+         {at_least(0)});
+    flag("--sweep", wanted_.sweep, "accuracy at ratios from 1 to 0.05, as a picture", kIdentity);
+    use("--out", "the checkpoint to write; with --sweep the run folder");
+    use("--overwrite", "replace what is in --out");
+  }
+  void set_defaults(Options& o) const override { o.data.clear(); }
+
+  int run(const Options& o) override {
+    check_compress(o, wanted_);
+    const std::optional<FactorScheme> scheme = factor_scheme();
+    apply_threads(o);
+    Checkpoint checkpoint = load_checkpoint(o.checkpoint);
+    SavedModel m = model_from(checkpoint, o.checkpoint);
+    check_finite(m, o.checkpoint);
+    Dataset data = dataset_for(m, o, o.limit_train);
+    std::vector<Candidate> all = candidates_of(*m.model, m.input, scheme);
+    if (all.empty())
+      fail(ErrorKind::checkpoint, o.checkpoint, "{} has no layer that {} can factor", m.name,
+           scheme ? fmt::format("the {} scheme", wanted_.scheme) : "a scheme");
+    CompressInput in{std::move(checkpoint), std::move(m), std::move(data), std::move(all)};
+    install_signal_handlers();
+    if (!wanted_.sweep) return compress(o, in);
+    Options named = o;
+    named.data = in.data.name;
+    return sweep_compression(o, wanted_, flags_json(named, own_flags()), in);
+  }
+
+ private:
+  std::optional<FactorScheme> factor_scheme() const {
+    const std::string& s = wanted_.scheme;
+    if (s == "auto") return {};
+    if (s != "channel" && s != "spatial" && s != "linear")
+      fail(ErrorKind::usage, "--scheme", "expected auto, linear, channel or spatial, got \"{}\"", s);
+    return parse_factor_scheme(s);
+  }
+
+  int compress(const Options& o, CompressInput& in) const {
+    SavedModel& m = in.model;
+    const SavedModel original = model_from(in.checkpoint, o.checkpoint);
+    auto measure = [&] { return evaluate(*m.model, in.data.test, m.normalization, in.data.classes()); };
+    const std::vector<Choice> choices = choose(in.candidates, wanted_);
+    Effect e;
+    e.before = measure();
+    const std::vector<Factor> made = factor_model(*m.model, in.candidates, choices);
+    m.factors.insert(m.factors.end(), made.begin(), made.end());
+    if (!made.empty()) measure_statistics(*m.model, in.data, m.normalization, wanted_.bn_images);
+    e.after = measure();
+    std::tie(e.slow, e.fast) = measure_speed(original, m, in.data.test, kSpeedSeconds);
+    e.was = totals_of(in.candidates, std::vector<Choice>(in.candidates.size()));
+    e.is = totals_of(in.candidates, choices);
+    save(in.checkpoint, m, o.out);
+    if (!o.quiet) {
+      print_layers(in.candidates, choices);
+      print_effect(e, in.data);
+      if (made.empty()) print("no layer gets smaller by this: the network is as it was");
+      print(fmt::format("checkpoint: {}", o.out));
+    }
+    if (o.json) {
+      Json j = effect_json(e);
+      j["layers"] = layers_json(in.candidates, choices);
+      j["checkpoint"] = o.out;
+      print_json(j);
+    }
+    return 0;
+  }
+
+  CompressWanted wanted_;
+};
+
+const RegisterVerb<Compress> registered(40);
+
+}  // namespace
 }  // namespace sigma::app

@@ -1,14 +1,15 @@
 // `sigma spectrum`: the singular values of a checkpoint's layers.
-#include "apps/verbs/spectrum.h"
-
 #include <algorithm>
-#include <cstdio>
+#include <filesystem>
 #include <map>
-#include <set>
+#include <nlohmann/json.hpp>
 
+#include "apps/flags/config.h"
+#include "apps/flags/verb.h"
+#include "apps/report/spectrum.h"
+#include "apps/run/output.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/checkpoint.h"
-#include "apps/verbs/verbs.h"
 #include "core/math.h"
 #include "layers/layers.h"
 
@@ -106,82 +107,81 @@ void measure(Network& n, const Options& o, bool with_activations) {
   }
 }
 
+class Spectrum : public Verb {
+ public:
+  Spectrum()
+      : Verb("spectrum", "singular values of a checkpoint's layers, in tables and a picture", kThreads) {
+    flag("--checkpoint", checkpoints_, "a .safetensors checkpoint; several stand side by side",
+         kIdentity | kPath | kRequired);
+    flag("--activations", activations_,
+         "effective rank and condition of each layer's outputs on test images too", kIdentity);
+    flag("--csv", csv_, "print spectrum.csv instead of the table");
+    use("--data", "the data set of --activations (default: the checkpoint's)");
+    use("--data-dir");
+    use("--limit-test", "use N test images, evenly spread (default: 512, or 8 a unit of the widest Linear)");
+    use("--out", "run folder (default: runs/spectrum[-N])");
+    use("--overwrite");
+  }
+  void set_defaults(Options& o) const override { o.data.clear(); }
+
+  int run(const Options& o) override {
+    apply_threads(o);
+    check(o);
+    const fs::path folder_path = RunFolder::locate(o, "spectrum");
+    const std::vector<std::string> labels = distinct_labels(checkpoints_);
+    std::vector<Network> networks;  // all are read before the first is measured
+    for (size_t i = 0; i < labels.size(); ++i) networks.push_back(load(checkpoints_[i], labels[i]));
+    std::vector<NetworkSpectrum> found;
+    for (Network& n : networks) {
+      measure(n, o, activations_);
+      found.push_back(std::move(n.found));
+    }
+    keep_inputs(folder_path, o, checkpoints_);
+    write(o, folder_path, found);
+    return 0;
+  }
+
+ private:
+  void check(const Options& o) const {
+    if (!activations_ && (!o.data.empty() || !o.data_dir.empty() || o.limit_test > 0))
+      fail(ErrorKind::usage,
+           !o.data.empty()       ? "--data"
+           : !o.data_dir.empty() ? "--data-dir"
+                                 : "--limit-test",
+           "needs --activations: nothing else looks at images");
+    if (csv_ && o.json) fail(ErrorKind::usage, "--csv", "cannot be combined with --json");
+    for (size_t i = 0; i < checkpoints_.size(); ++i)
+      for (size_t k = 0; k < i; ++k)
+        if (fs::path(checkpoints_[i]).lexically_normal() == fs::path(checkpoints_[k]).lexically_normal())
+          fail(ErrorKind::usage, "--checkpoint", "\"{}\" is listed twice", checkpoints_[i]);
+  }
+
+  void write(const Options& o, const fs::path& path, const std::vector<NetworkSpectrum>& found) const {
+    const std::string csv = spectrum_csv(found), values = singular_values_csv(found);
+    RunFolder folder(path, o, values.size() + (4 << 20));
+    folder.write_json("config.json", flags_json(o, own_flags()));
+    folder.write_json("env.json", environment());
+    folder.write("spectrum.csv", csv);
+    folder.write("singular_values.csv", values);
+    const std::vector<Chart> charts = spectrum_charts(found);
+    const int columns = charts.size() == 1 ? 1 : charts.size() == 3 ? 3 : 2;
+    folder.write("spectrum.svg", to_svg(charts, columns));
+    folder.write("spectrum.png", to_png(charts, columns));
+    const Json summary = spectrum_json(found);
+    folder.write_json("summary.json", summary);
+    if (csv_) print(csv);
+    if (!csv_ && !o.quiet) {
+      print(spectrum_table(found));
+      print(fmt::format("picture: {}", fs::absolute(folder.path() / "spectrum.png").string()));
+    }
+    if (o.json) print_json(summary);
+  }
+
+  std::vector<std::string> checkpoints_;
+  bool activations_ = false, csv_ = false;
+};
+
+const RegisterVerb<Spectrum> registered(100);
+
 }  // namespace
-
-std::vector<std::string> distinct_labels(const std::vector<std::string>& paths) {
-  if (paths.size() == 1) return {fs::path(paths[0]).stem().string()};
-  std::vector<std::vector<std::string>> parts;
-  for (const std::string& p : paths) {
-    parts.emplace_back();
-    for (const fs::path& part : fs::path(p).lexically_normal()) parts.back().push_back(part.string());
-  }
-  auto all_share = [&](bool last) {
-    for (auto& p : parts)
-      if (p.empty() || (last ? p.back() : p.front()) != (last ? parts[0].back() : parts[0].front()))
-        return false;
-    return true;
-  };
-  while (all_share(false))
-    for (auto& p : parts) p.erase(p.begin());
-  while (all_share(true))
-    for (auto& p : parts) p.pop_back();
-  std::vector<std::string> labels;
-  for (size_t i = 0; i < paths.size(); ++i)
-    labels.push_back(parts[i].empty() ? paths[i] : fmt::format("{}", fmt::join(parts[i], "/")));
-  // "a/w" and "a/a/w/w": the parts of the second are the path of the first.
-  if (std::set<std::string>(labels.begin(), labels.end()).size() < labels.size()) return paths;
-  return labels;
-}
-
-int run_spectrum(const Options& o, const SpectrumFlags& flags) {
-  check(o);
-  apply_threads(o);
-  if (!flags.activations && (!o.data.empty() || !o.data_dir.empty() || o.limit_test > 0))
-    fail(ErrorKind::usage,
-         !o.data.empty()       ? "--data"
-         : !o.data_dir.empty() ? "--data-dir"
-                               : "--limit-test",
-         "needs --activations: nothing else looks at images");
-  if (flags.csv && o.json) fail(ErrorKind::usage, "--csv", "cannot be combined with --json");
-  for (size_t i = 0; i < flags.checkpoints.size(); ++i)
-    for (size_t k = 0; k < i; ++k)
-      if (fs::path(flags.checkpoints[i]).lexically_normal() ==
-          fs::path(flags.checkpoints[k]).lexically_normal())
-        fail(ErrorKind::usage, "--checkpoint", "\"{}\" is listed twice", flags.checkpoints[i]);
-  const fs::path folder_path = RunFolder::locate(o, "spectrum");
-
-  std::vector<std::string> labels = distinct_labels(flags.checkpoints);
-  std::vector<Network> networks;  // all are read before the first is measured
-  for (size_t i = 0; i < labels.size(); ++i) networks.push_back(load(flags.checkpoints[i], labels[i]));
-  std::vector<NetworkSpectrum> found;
-  for (Network& n : networks) {
-    measure(n, o, flags.activations);
-    found.push_back(std::move(n.found));
-  }
-
-  const std::string csv = spectrum_csv(found), values = singular_values_csv(found);
-  keep_inputs(folder_path, o, flags.checkpoints);
-  RunFolder folder(folder_path, o, values.size() + (4 << 20));
-  Json config{{"checkpoint", flags.checkpoints}, {"activations", flags.activations}};
-  if (flags.activations) config["data"] = o.data, config["limit-test"] = o.limit_test;
-  folder.write_json("config.json", config);
-  folder.write_json("env.json", environment());
-  folder.write("spectrum.csv", csv);
-  folder.write("singular_values.csv", values);
-  std::vector<Chart> charts = spectrum_charts(found);
-  const int columns = charts.size() == 1 ? 1 : charts.size() == 3 ? 3 : 2;
-  folder.write("spectrum.svg", to_svg(charts, columns));
-  folder.write("spectrum.png", to_png(charts, columns));
-  Json summary = spectrum_json(found);
-  folder.write_json("summary.json", summary);
-  if (flags.csv) {
-    std::fputs(csv.c_str(), stdout);
-  } else if (!o.quiet) {
-    std::fputs(spectrum_table(found).c_str(), stdout);
-    std::puts(fmt::format("picture: {}", fs::absolute(folder.path() / "spectrum.png").string()).c_str());
-  }
-  if (o.json) std::puts(summary.dump().c_str());
-  return 0;
-}
-
 }  // namespace sigma::app

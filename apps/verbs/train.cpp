@@ -3,17 +3,20 @@
 
 #include <chrono>
 #include <cmath>
-#include <cstdio>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 
+#include "apps/flags/config.h"
+#include "apps/flags/verb.h"
+#include "apps/report/csv.h"
 #include "apps/report/plot.h"
+#include "apps/run/output.h"
 #include "apps/run/progress.h"
 #include "apps/run/run_folder.h"
 #include "apps/run/signals.h"
 #include "apps/training/checkpoint.h"
 #include "apps/training/fine_tune.h"
-#include "apps/verbs/verbs.h"
 #include "core/parallel.h"
 
 namespace sigma::app {
@@ -76,6 +79,7 @@ class TrainRun {
     began_ = Clock::now();
     started_ = true;
     first_step_ = progress_.step;
+    install_signal_handlers();
     try {
       loop();
     } catch (const Stopped& s) {
@@ -110,8 +114,7 @@ class TrainRun {
       bool nothing = !std::filesystem::exists(last, ignored) && !std::filesystem::exists(previous, ignored);
       if (nothing) return;  // stopped before the first checkpoint: begin again
       if (!std::filesystem::exists(previous, ignored)) throw;
-      std::fputs(fmt::format("warning: {}; resuming from last-previous.safetensors\n", e.what()).c_str(),
-                 stderr);
+      warn(fmt::format("{}; resuming from last-previous.safetensors", e.what()));
       c = load_checkpoint(previous);
       damaged = true;
     }
@@ -248,8 +251,7 @@ class TrainRun {
     } catch (const Error& e) {
       bool must = progress_.step == 0 || progress_.step >= total_ || stop_signal();
       if (e.kind() != ErrorKind::io || ++failures_ >= 3 || must) throw;
-      std::fputs(fmt::format("warning: no {} at step {}: {}\n", what, progress_.step, e.what()).c_str(),
-                 stderr);
+      warn(fmt::format("no {} at step {}: {}", what, progress_.step, e.what()));
     }
   }
 
@@ -320,7 +322,7 @@ class TrainRun {
     line_.finish(fmt::format("test accuracy {:.2f}% after {} steps in {}; results in {}",
                              100 * final_.accuracy, progress_.step, seconds_text(seconds),
                              folder_.path().string()));
-    if (options_.json) std::puts(s.dump().c_str());
+    if (options_.json) print_json(s);
     return 0;
   }
 
@@ -340,16 +342,9 @@ class TrainRun {
   bool started_ = false;
 };
 
-}  // namespace
-
 int run_train(const Options& given) {
   Start from = start_of(given);
   const Options& o = from.options;
-  check(o);
-  if (split_list("--batch-norm", o.batch_norm).size() > 1 ||
-      split_list("--normalize", o.normalize).size() > 1 || split_list("--lr", o.lr).size() > 1)
-    fail(ErrorKind::usage, "train",
-         "takes one value of --batch-norm, --normalize and --lr; lists are for compare");
   apply_threads(o);
   std::filesystem::path folder = RunFolder::locate(o, "train");
   if (from.network) keep_inputs(folder, o, {o.checkpoint});
@@ -379,18 +374,30 @@ int run_train(const Options& given) {
   int64_t per_epoch = steps_per_epoch(data.train.size(), s.loader);
   s.schedule = {parse_schedule(o.schedule), total_steps(o, per_epoch), o.warmup};
   if (!o.quiet)
-    std::fputs(fmt::format("{} on {}: {} training and {} test images {}x{}x{}, {} classes; normalize {}; {} "
-                           "steps, {} threads\n",
-                           o.model, o.data, data.train.size(), data.test.size(), s.input.channels,
-                           s.input.height, s.input.width, data.classes(), describe(s.loader.normalization),
-                           s.schedule.total_steps, num_threads())
-                   .c_str(),
-               stderr);
+    note(fmt::format(
+        "{} on {}: {} training and {} test images {}x{}x{}, {} classes; normalize {}; {} steps, "
+        "{} threads",
+        o.model, o.data, data.train.size(), data.test.size(), s.input.channels, s.input.height, s.input.width,
+        data.classes(), describe(s.loader.normalization), s.schedule.total_steps, num_threads()));
   if (o.dry_run) {
-    std::puts(flags_json(o).dump(o.json ? -1 : 2).c_str());
+    print_json(flags_json(o), o.json ? -1 : 2);
     return 0;
   }
   return TrainRun(o, data, s, folder).run();
 }
+
+class Train : public Verb {
+ public:
+  Train()
+      : Verb("train", "train one network",
+             kData | kModel | kNormalize | kTraining | kRun | kResume | kThreads | kSave) {
+    use("--checkpoint", "start from this network: its layers, weights and normalization");
+  }
+  int run(const Options& o) override { return run_train(o); }
+};
+
+const RegisterVerb<Train> registered(10);
+
+}  // namespace
 
 }  // namespace sigma::app

@@ -1,6 +1,8 @@
 #include "core/kernels/blas.h"
 
 #include <cblas.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -10,6 +12,7 @@
 
 #include "core/check.h"
 #include "core/kernels/simd.h"
+#include "core/parallel.h"
 
 extern "C" {
 extern void* gotoblas __attribute__((weak));
@@ -46,6 +49,21 @@ void choose_core() {
 void choose_core_once() {
   static std::once_flag chosen;
   std::call_once(chosen, choose_core);
+}
+
+// OpenBLAS takes a buffer for each thread that is in a product, and where the address space is limited
+// (ulimit -v) it looks for one for ever. So whether all of them fit is tried before the first product.
+void require_address_space() {
+  constexpr size_t kBuffer = (size_t{128} << 20) + (size_t{1} << 20);
+  struct rlimit limit {};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+  const auto threads = static_cast<size_t>(num_threads());
+  void* all = mmap(nullptr, threads * kBuffer, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (all == MAP_FAILED)
+    fail(ErrorKind::memory, "blas",
+         "expected {} MB of address space for OpenBLAS's buffers, {} threads: the limit is {} MB in all",
+         threads * kBuffer >> 20, threads, limit.rlim_cur >> 20);
+  munmap(all, threads * kBuffer);
 }
 
 // How many scopes live. Above zero the number of threads is set already and a scope only counts; steps from
@@ -117,6 +135,8 @@ void BlasCheck::expect(bool (*test)()) {
 
 BlasScope::BlasScope() {
   static BlasCheck check;
+  static std::once_flag fits;
+  std::call_once(fits, require_address_space);
   choose_core_once();
   enter();
   try {
@@ -135,6 +155,7 @@ std::string blas_core() {
 std::string blas_version() { return openblas_get_config(); }
 
 bool blas_self_test() {
+  require_address_space();
   choose_core_once();
   enter();
   const bool right = product_is_right<float>() && product_is_right<double>();

@@ -2,8 +2,8 @@
 #include <cmath>
 #include <set>
 
+#include "apps/flags/config.h"
 #include "apps/training/initial_weights.h"
-#include "apps/verbs/verbs.h"
 #include "core/math.h"
 #include "layers/conv2d.h"
 #include "layers/linear.h"
@@ -201,7 +201,7 @@ TEST_CASE("compare takes --init and gives the same table on any number of thread
 }
 
 TEST_CASE("a run from before a flag existed had its default", "[cli][resume]") {
-  app::Json now = app::flags_json(app::Options()), then = now;
+  Json now = app::flags_json(app::Options()), then = now;
   then.erase("init");
   CHECK(app::differing_flags(then, now).empty());
   now["init"] = "kaiming";

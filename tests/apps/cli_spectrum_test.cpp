@@ -1,8 +1,8 @@
 // sigma spectrum: table, CSV, JSON and picture agree with each other and with the weights in the checkpoint.
 #include <cmath>
 
+#include "apps/report/spectrum.h"
 #include "apps/training/checkpoint.h"
-#include "apps/verbs/spectrum.h"
 #include "core/linalg.h"
 #include "core/math.h"
 #include "layers/layers.h"
@@ -282,7 +282,7 @@ TEST_CASE("spectrum refuses what it cannot use", "[bad_input][spectrum]") {
   };
   const Arguments command{"spectrum", "--checkpoint", "c.safetensors"};
   check_all_refused({
-      {"no checkpoint", {}, {"spectrum"}, 2, "--checkpoint is required"},
+      {"no checkpoint", {}, {"spectrum"}, 2, "spectrum: --checkpoint is required: .*"},
       {"a missing file", {}, command, 4, R"(c\.safetensors: cannot open: No such file or directory)"},
       {"a second missing file", with(good), command + Arguments{"d.safetensors"}, 4,
        R"(d\.safetensors: cannot open: No such file or directory)"},

@@ -309,7 +309,7 @@ TEST_CASE("env and data list describe the machine and the data", "[cli]") {
   CHECK(r.exit_code == 0);
   CHECK(read_image(sheet).width == 130 + 2 * panel);
   // Titles are wider than panels of small images, and of those of 33 pixels, which are not enlarged.
-  const double title = app::make_png(1, 1, 1)->text_width("standard: 0 is grey, +-3 white and black", 12);
+  const double title = make_png(1, 1, 1)->text_width("standard: 0 is grey, +-3 white and black", 12);
   for (auto [width, height] : {std::pair<uint32_t, uint32_t>{8, 6}, {33, 4}}) {
     fs::path small = folder / std::to_string(width);
     put_image_folder(small, width, height);

@@ -256,7 +256,8 @@ TEST_CASE("a comparison that was stopped or killed resumes to the same table", "
     INFO("signal " << signal);
     fs::path run = folder / std::to_string(signal);
     Process process(grid + to(run), run);
-    REQUIRE(process.wait_until([&] { return fs::exists(run / "arms.json"); }));
+    REQUIRE(process.wait_until(
+        [&] { return fs::exists(run / "arms.json") && !read_json(run / "arms.json")["runs"].empty(); }));
     process.signal(signal);
     CHECK(process.wait() == 128 + signal);
     CHECK(!fs::exists(run / "summary.json"));

@@ -1,12 +1,12 @@
-// What `compare` measures: arms (batch norm x normalization x learning rate), several seeds each.
+// What `sigma compare` measured: arms (batch norm x normalization x learning rate), several seeds each; and
+// how it is written down.
 #pragma once
 
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "apps/flags/options.h"
-#include "apps/training/trainer.h"
+#include "core/json.h"
 
 namespace sigma::app {
 
@@ -16,10 +16,8 @@ struct Arm {
   bool batch_norm;
   std::string normalize;
   double lr;
-  std::string label() const {
-    return fmt::format("{} · {}{}", batch_norm ? "batch norm" : "no batch norm", normalize, lr_text);
-  }
   std::string lr_text;  // " · lr 0.1" when there is more than one
+  std::string label() const;
 };
 
 // Counts of values in equal bins; values outside fall into the first and last.
@@ -32,29 +30,30 @@ struct Histogram {
 struct ArmRun {
   size_t arm = 0;
   uint64_t seed = 0;
-  std::vector<int64_t> step;  // of each measurement
-  std::vector<double> accuracy, loss,
-      seconds;  // test accuracy, mean training loss since the last, training time so far
-  std::vector<double> p15, p50, p85;  // percentiles of the activations that the histograms show
-  Histogram first_in, first_out, last_in,
-      last_out;  // what goes into the chosen normalization and what comes out
+  // Of each measurement: its step, test accuracy, mean training loss since the last, training time so far,
+  // and percentiles of the activations that the histograms show.
+  std::vector<int64_t> step;
+  std::vector<double> accuracy, loss, seconds, p15, p50, p85;
+  // What goes into the chosen normalization and what comes out.
+  Histogram first_in, first_out, last_in, last_out;
   double test_accuracy = 0, ms_per_step = 0;
   int64_t diverged_at = -1;  // step, or -1
 
   int64_t steps_to(double accuracy_wanted) const;  // -1: never
   double seconds_to(double accuracy_wanted) const;
   Json json() const;
-  static ArmRun from(const Json& json);
+  static ArmRun from(const Json& json, const std::string& place);  // throws kind checkpoint
 };
 
 struct Comparison {
-  Options options;
-  std::string model, data;
-  int64_t steps = 0, eval_every = 0, eval_images = 0, parameters = 0;
+  std::string model, data, schedule;
+  std::vector<double> rates;  // the first arm's learning rate at each step
+  std::string command;        // that repeats it
+  int64_t steps = 0, eval_every = 0, eval_images = 0, parameters = 0, seeds = 1, batch_size = 1;
   std::string histogram_layer;  // path of the batch norm
   std::vector<Arm> arms;
   std::vector<ArmRun> runs;  // ordered by arm, then seed
-  Json environment;
+  std::string environment;   // of the machine, as JSON
   double wall_seconds = 0;
 
   std::vector<const ArmRun*> of(size_t arm) const;

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "apps/flags/options.h"
 #include "apps/report/plot.h"
+#include "core/json.h"
 #include "layers/networks/models.h"
 #include "layers/passes/spectrum.h"
 

@@ -1,10 +1,13 @@
 // Table, CSV, JSON and pictures of `sigma spectrum`.
+#include "apps/report/spectrum.h"
+
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
-#include "apps/run/run_folder.h"
-#include "apps/verbs/spectrum.h"
+#include "apps/report/csv.h"
 
 namespace sigma::app {
 namespace {
@@ -259,6 +262,32 @@ std::vector<Chart> spectrum_charts(const std::vector<NetworkSpectrum>& networks)
     c.y_min = low / 1.3;
   }
   return charts;
+}
+
+std::vector<std::string> distinct_labels(const std::vector<std::string>& paths) {
+  if (paths.size() == 1) return {std::filesystem::path(paths[0]).stem().string()};
+  std::vector<std::vector<std::string>> parts;
+  for (const std::string& p : paths) {
+    parts.emplace_back();
+    for (const std::filesystem::path& part : std::filesystem::path(p).lexically_normal())
+      parts.back().push_back(part.string());
+  }
+  auto all_share = [&](bool last) {
+    for (auto& p : parts)
+      if (p.empty() || (last ? p.back() : p.front()) != (last ? parts[0].back() : parts[0].front()))
+        return false;
+    return true;
+  };
+  while (all_share(false))
+    for (auto& p : parts) p.erase(p.begin());
+  while (all_share(true))
+    for (auto& p : parts) p.pop_back();
+  std::vector<std::string> labels;
+  for (size_t i = 0; i < paths.size(); ++i)
+    labels.push_back(parts[i].empty() ? paths[i] : fmt::format("{}", fmt::join(parts[i], "/")));
+  // "a/w" and "a/a/w/w": the parts of the second are the path of the first.
+  if (std::set<std::string>(labels.begin(), labels.end()).size() < labels.size()) return paths;
+  return labels;
 }
 
 }  // namespace sigma::app

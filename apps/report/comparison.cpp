@@ -1,7 +1,8 @@
 // The measurements of `compare` as JSON and CSV.
-#include <cmath>
+#include "apps/report/comparison.h"
 
-#include "apps/verbs/compare.h"
+#include <cmath>
+#include <nlohmann/json.hpp>
 
 namespace sigma::app {
 namespace {
@@ -11,9 +12,13 @@ Json numbers(const std::vector<double>& v) {  // JSON has no NaN
   for (double x : v) j.push_back(std::isfinite(x) ? Json(x) : Json());
   return j;
 }
-std::vector<double> numbers(const Json& j) {
+std::vector<double> numbers(const Json& list, const char* name, const std::string& place) {
   std::vector<double> v;
-  for (auto& x : j) v.push_back(x.is_null() ? std::nan("") : x.get<double>());
+  for (const Json& x : list) {
+    if (!x.is_null() && !x.is_number())
+      fail(ErrorKind::checkpoint, place, "expected numbers in \"{}\"", name);
+    v.push_back(x.is_null() ? std::nan("") : x.get<double>());
+  }
   return v;
 }
 
@@ -21,12 +26,16 @@ std::vector<double> numbers(const Json& j) {
 
 Json summary_json(const Comparison& c) {
   Json j;
-  j["model"] = c.model, j["data"] = c.data, j["steps"] = c.steps, j["eval_every"] = c.eval_every;
+  j["model"] = c.model;
+  j["data"] = c.data;
+  j["steps"] = c.steps;
+  j["eval_every"] = c.eval_every;
   j["seconds"] = c.wall_seconds;
   j["arms"] = Json::array();
   for (size_t a = 0; a < c.arms.size(); ++a) {
     Json arm;
-    arm["batch_norm"] = c.arms[a].batch_norm, arm["normalize"] = c.arms[a].normalize,
+    arm["batch_norm"] = c.arms[a].batch_norm;
+    arm["normalize"] = c.arms[a].normalize;
     arm["lr"] = c.arms[a].lr;
     for (const char* key :
          {"seeds", "test_accuracy", "steps_to", "seconds_to", "ms_per_step", "diverged", "diverged_at"})
@@ -71,6 +80,25 @@ double ArmRun::seconds_to(double wanted) const {
   return -1;
 }
 
+namespace {
+
+// The lists of numbers of a run under their names in JSON.
+template <class Run, class Fn>
+void each_list(Run& r, Fn fn) {
+  fn("accuracy", r.accuracy);
+  fn("loss", r.loss);
+  fn("seconds", r.seconds);
+  fn("p15", r.p15);
+  fn("p50", r.p50);
+  fn("p85", r.p85);
+  fn("first_in", r.first_in.share);
+  fn("first_out", r.first_out.share);
+  fn("last_in", r.last_in.share);
+  fn("last_out", r.last_out.share);
+}
+
+}  // namespace
+
 Json ArmRun::json() const {
   Json j{{"arm", arm},
          {"seed", seed},
@@ -78,24 +106,30 @@ Json ArmRun::json() const {
          {"test_accuracy", test_accuracy},
          {"ms_per_step", ms_per_step},
          {"diverged_at", diverged_at}};
-  j["accuracy"] = numbers(accuracy), j["loss"] = numbers(loss), j["seconds"] = numbers(seconds);
-  j["p15"] = numbers(p15), j["p50"] = numbers(p50), j["p85"] = numbers(p85);
-  j["first_in"] = first_in.share, j["first_out"] = first_out.share, j["last_in"] = last_in.share,
-  j["last_out"] = last_out.share;
+  each_list(*this, [&](const char* name, const std::vector<double>& v) { j[name] = numbers(v); });
   return j;
 }
-ArmRun ArmRun::from(const Json& j) {
+
+ArmRun ArmRun::from(const Json& j, const std::string& place) {
+  constexpr ErrorKind kind = ErrorKind::checkpoint;
   ArmRun r;
-  r.arm = j.at("arm"), r.seed = j.at("seed"), r.test_accuracy = j.at("test_accuracy"),
-  r.ms_per_step = j.at("ms_per_step");
-  r.diverged_at = j.at("diverged_at");
-  r.step = j.at("step").get<std::vector<int64_t>>();
-  r.accuracy = numbers(j.at("accuracy")), r.loss = numbers(j.at("loss")),
-  r.seconds = numbers(j.at("seconds"));
-  r.p15 = numbers(j.at("p15")), r.p50 = numbers(j.at("p50")), r.p85 = numbers(j.at("p85"));
-  r.first_in.share = numbers(j.at("first_in")), r.first_out.share = numbers(j.at("first_out"));
-  r.last_in.share = numbers(j.at("last_in")), r.last_out.share = numbers(j.at("last_out"));
+  r.arm = json_get<uint64_t>(j, "arm", kind, place);
+  r.seed = json_get<uint64_t>(j, "seed", kind, place);
+  r.step = json_get<std::vector<int64_t>>(j, "step", kind, place);
+  r.test_accuracy = json_get<double>(j, "test_accuracy", kind, place);
+  r.ms_per_step = json_get<double>(j, "ms_per_step", kind, place);
+  r.diverged_at = json_get<int64_t>(j, "diverged_at", kind, place);
+  each_list(r, [&](const char* name, std::vector<double>& v) {
+    v = numbers(json_array(j, name, kind, place), name, place);
+  });
+  for (const auto* list : {&r.accuracy, &r.loss, &r.seconds, &r.p15, &r.p50, &r.p85})
+    if (list->size() != r.step.size())
+      fail(kind, place, "expected {} measurements, got {}", r.step.size(), list->size());
   return r;
+}
+
+std::string Arm::label() const {
+  return fmt::format("{} · {}{}", batch_norm ? "batch norm" : "no batch norm", normalize, lr_text);
 }
 
 std::vector<const ArmRun*> Comparison::of(size_t arm) const {

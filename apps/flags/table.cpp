@@ -1,0 +1,58 @@
+// The lines of flags.def as Flags.
+#include <algorithm>
+#include <cmath>
+
+#include "apps/flags/flag.h"
+#include "apps/flags/options.h"
+#include "apps/training/initial_weights.h"
+#include "layers/networks/models.h"
+#include "optim/lr_schedule.h"
+#include "optim/optimizer_table.h"
+
+namespace sigma::app {
+namespace {
+
+std::string flag_name(std::string member) {
+  std::replace(member.begin(), member.end(), '_', '-');
+  return "--" + member;
+}
+
+std::string optimizer_names() {
+  std::string names;
+  for (const OptimizerEntry& e : optimizer_table()) names += (names.empty() ? "" : "|") + e.name;
+  return names;
+}
+
+std::vector<FlagCheck> range_of(const HyperParameter& h) {
+  const FlagCheck above = at_least(h.least);
+  if (!std::isfinite(h.below)) return {above, finite("a number")};
+  return {above, below(h.below, fmt::format("{} to less than {}", h.least, h.below))};
+}
+
+// The hyper-parameters of all optimizers; some share one.
+void add_hyper_parameters(std::vector<Flag>& flags, Options& options) {
+  for (const OptimizerEntry& e : optimizer_table())
+    for (const HyperParameter& h : e.hyper) {
+      const std::string name = "--" + h.name;
+      if (std::any_of(flags.begin(), flags.end(), [&](const Flag& f) { return f.name == name; })) continue;
+      if (h.is_switch)
+        flags.push_back({name, &options.hyper_switches[h.name], kTraining, kIdentity, h.about, {}});
+      else
+        flags.push_back({name, &options.hyper.try_emplace(h.name, h.initial).first->second, kTraining,
+                         kIdentity, h.about, range_of(h)});
+    }
+}
+
+}  // namespace
+
+std::vector<Flag> shared_flags(Options& options) {
+  std::vector<Flag> flags;
+#define FLAG(type, member, initial, groups, traits, about, ...) \
+  flags.push_back({flag_name(#member), &options.member, groups, traits, about, {__VA_ARGS__}});
+#include "apps/flags/flags.def"
+#undef FLAG
+  add_hyper_parameters(flags, options);
+  return flags;
+}
+
+}  // namespace sigma::app

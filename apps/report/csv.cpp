@@ -1,0 +1,73 @@
+#include "apps/report/csv.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <utility>
+
+#include "core/check.h"
+#include "core/file.h"
+
+namespace sigma::app {
+namespace fs = std::filesystem;
+
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
+  std::string cell = "\"";
+  for (char c : text) cell += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return cell + "\"";
+}
+
+CsvLog::CsvLog(const std::string& path, const std::vector<std::string>& header, size_t step_column,
+               int64_t last_step)
+    : path_(path) {
+  std::error_code ignored;
+  if (last_step > 0 && fs::exists(path, ignored)) {
+    Bytes bytes = read_file(path);
+    std::string line;
+    bool first = true;
+    for (uint8_t byte : bytes) {
+      if (byte != '\n') {
+        line += static_cast<char>(byte);
+        continue;
+      }
+      std::vector<std::string> cells(1);
+      for (char c : line) {
+        if (c == ',')
+          cells.emplace_back();
+        else
+          cells.back() += c;
+      }
+      line.clear();
+      if (std::exchange(first, false) || cells.size() != header.size()) continue;
+      if (std::strtoll(cells[step_column].c_str(), nullptr, 10) <= last_step) rows_.push_back(cells);
+    }
+  }
+  std::string text = fmt::format("{}\n", fmt::join(header, ","));
+  for (auto& r : rows_) text += fmt::format("{}\n", fmt::join(r, ","));
+  write_file_atomic(path, text);
+}
+
+void CsvLog::row(const std::vector<std::string>& cells) {
+  rows_.push_back(cells);
+  pending_ += fmt::format("{}\n", fmt::join(cells, ","));
+}
+
+void CsvLog::flush() {
+  if (pending_.empty()) return;
+  std::error_code error;
+  auto good = fs::file_size(path_, error);
+  std::ofstream file(path_, std::ios::app);
+  file << pending_;
+  file.close();
+  if (!file) {
+    std::string why = std::strerror(errno);
+    if (!error) fs::resize_file(path_, good, error);  // no torn row; the rows stay pending
+    fail(ErrorKind::io, path_, "cannot append: {}", why);
+  }
+  pending_.clear();
+}
+
+}  // namespace sigma::app

@@ -1,0 +1,79 @@
+// `sigma predict`: the classes of image files, by a checkpoint.
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "apps/flags/verb.h"
+#include "apps/run/output.h"
+#include "apps/training/checkpoint.h"
+
+namespace sigma::app {
+namespace {
+
+// Class numbers from the most to the least probable, and all probabilities.
+struct Guess {
+  std::vector<size_t> order;
+  std::vector<double> probability;
+};
+
+Guess guess(const SavedModel& m, const Image& image) {
+  NoGrad off;
+  Tensor pixels = Tensor::empty(m.input.shape(1), DType::uint8, Layout::channels_last);
+  std::copy(image.pixels.begin(), image.pixels.end(), pixels.mutable_data<uint8_t>());
+  Guess g;
+  g.probability = (*m.model)(Variable(normalized_images(pixels, {0}, m.normalization))).value().to_vector();
+  const std::vector<double> logits = g.probability;
+  const double top = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (double& v : g.probability) sum += v = std::exp(v - top);
+  for (double& v : g.probability) v /= sum;
+  g.order.resize(logits.size());
+  std::iota(g.order.begin(), g.order.end(), 0);
+  std::stable_sort(g.order.begin(), g.order.end(), [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  return g;
+}
+
+class Predict : public Verb {
+ public:
+  Predict() : Verb("predict", "top classes of image files") {
+    use("--checkpoint", "", kRequired);
+    words("images", images_, "PNG or JPEG files", true);
+  }
+
+  int run(const Options& o) override {
+    const SavedModel m = model_from(load_checkpoint(o.checkpoint), o.checkpoint);
+    std::vector<Image> decoded;  // all are read before anything is printed
+    for (const std::string& path : images_) {
+      Image image = to_channels(read_image(path), m.input.channels);
+      if (image.height != m.input.height || image.width != m.input.width)
+        fail(ErrorKind::data, path, "{}x{} pixels, the checkpoint expects {}x{}", image.width, image.height,
+             m.input.width, m.input.height);
+      decoded.push_back(std::move(image));
+    }
+    Json all = Json::array();
+    for (size_t i = 0; i < images_.size(); ++i) {
+      const Guess g = guess(m, decoded[i]);
+      std::string line = images_[i] + ":";
+      Json top = Json::array();
+      for (size_t k = 0; k < std::min<size_t>(3, g.order.size()); ++k) {
+        const std::string& name = m.class_names[g.order[k]];
+        const double p = g.probability[g.order[k]];
+        line += fmt::format("{} {} {:.1f}%", k ? "," : "", name, 100 * p);
+        top.push_back({{"class", name}, {"probability", p}});
+      }
+      all.push_back({{"image", images_[i]}, {"top", top}});
+      if (!o.quiet) print(line);
+    }
+    if (o.json) print_json({{"predictions", all}});
+    return 0;
+  }
+
+ private:
+  std::vector<std::string> images_;
+};
+
+const RegisterVerb<Predict> registered(50);
+
+}  // namespace
+}  // namespace sigma::app
