@@ -6,6 +6,7 @@
 #include "apps/run/run_folder.h"
 #include "apps/run/signals.h"
 #include "apps/verbs/verbs.h"
+#include "core/text.h"
 
 namespace sigma::app {
 namespace {
@@ -168,11 +169,11 @@ struct Parser {
   for (const CLI::App* v : at->get_subcommands([](const CLI::App*) { return true; }))
     verbs.push_back(v->get_name());
   if (extras.empty())
-    fail(ErrorKind::usage, at->get_name(), "expected one of {}; --help explains", fmt::join(verbs, ", "));
+    fail(ErrorKind::usage, at->get_name(), "expected one of {}; --help explains", join(verbs, ", "));
   if (extras[0][0] == '-') fail(ErrorKind::usage, at->get_name(), "unknown flag {}", extras[0]);
   std::string near = nearest(extras[0], verbs);
   fail(ErrorKind::usage, at->get_name(), "unknown verb \"{}\", expected one of {}{}", extras[0],
-       fmt::join(verbs, ", "), near.empty() ? "" : fmt::format("; did you mean {}?", near));
+       join(verbs, ", "), near.empty() ? "" : fmt::format("; did you mean {}?", near));
 }
 
 // "Could not convert: --epochs = abc" names no type, and a missing value is "1 required INT missing".
@@ -205,7 +206,7 @@ void parse(Parser& parser, std::vector<std::string> arguments) {
     std::string near = nearest(arguments[0], verbs);
     if (std::find(verbs.begin(), verbs.end(), arguments[0]) == verbs.end())
       fail(ErrorKind::usage, "sigma", "unknown verb \"{}\", expected one of {}{}", arguments[0],
-           fmt::join(verbs, ", "), near.empty() ? "" : fmt::format("; did you mean {}?", near));
+           join(verbs, ", "), near.empty() ? "" : fmt::format("; did you mean {}?", near));
   }
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {

@@ -9,6 +9,7 @@
 
 #include "apps/training/initial_weights.h"
 #include "core/parallel.h"
+#include "core/text.h"
 #include "layers/networks/models.h"
 #include "optim/lr_schedule.h"
 
@@ -194,8 +195,7 @@ void check(const Options& o) {
   for (const std::string& item : split_list("--batch-norm", o.batch_norm)) parse_switch("--batch-norm", item);
   for (const std::string& item : split_list("--normalize", o.normalize))
     if (const auto& kinds = normalization_kinds(); std::find(kinds.begin(), kinds.end(), item) == kinds.end())
-      bad("--normalize",
-          fmt::format("unknown kind \"{}\", expected one of {}", item, fmt::join(kinds, ", ")));
+      bad("--normalize", fmt::format("unknown kind \"{}\", expected one of {}", item, join(kinds, ", ")));
   for (double s : o.std)
     if (!(s > 0)) bad("--std", fmt::format("expected deviations above 0, got {}", s));
   bool whitens = false;

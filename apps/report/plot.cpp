@@ -1,7 +1,5 @@
 #include "apps/report/plot.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>

@@ -5,6 +5,7 @@
 #include "apps/report/plot.h"
 #include "apps/verbs/compare.h"
 #include "apps/verbs/verbs.h"
+#include "core/text.h"
 
 namespace sigma::app {
 namespace {
@@ -205,8 +206,7 @@ std::string command_line(const Comparison& c) {
   Json flags = flags_json(c.options);
   for (auto& [key, value] : flags.items()) {
     if (value.is_array()) {
-      if (!value.empty())
-        text += fmt::format(" --{} {}", key, fmt::join(value.get<std::vector<double>>(), ","));
+      if (!value.empty()) text += fmt::format(" --{} {}", key, join(value.get<std::vector<double>>(), ","));
     } else if (value.is_boolean()) {
       if (value.get<bool>()) text += " --" + key;
     } else if (key != "data-dir" && value != Json(-1)) {

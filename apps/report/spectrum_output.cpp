@@ -5,6 +5,7 @@
 
 #include "apps/run/run_folder.h"
 #include "apps/verbs/spectrum.h"
+#include "core/text.h"
 
 namespace sigma::app {
 namespace {
@@ -20,9 +21,7 @@ struct Summary {
         count(values.numel()) {}
 };
 
-std::string shape_text(const Shape& s) {
-  return fmt::format("{}", fmt::join(std::vector<int64_t>(s.begin(), s.end()), "x"));
-}
+std::string shape_text(const Shape& s) { return join(std::vector<int64_t>(s.begin(), s.end()), "x"); }
 // As trained, or what the row stands for otherwise.
 std::string norm_text(const NetworkSpectrum& n, const SpectrumRow& r) {
   return r.folded ? "folded" : n.batch_norm ? "on" : "off";
@@ -167,7 +166,7 @@ std::string singular_values_csv(const std::vector<NetworkSpectrum>& networks) {
         if (!values->defined()) continue;
         std::string start = fmt::format("{},{},{},{}", csv_cell(n.label), r.layer.path, r.folded, kind);
         for (int64_t i = 0; i < values->numel(); ++i)
-          fmt::format_to(std::back_inserter(text), "{},{},{:.10g}\n", start, i, values->data<double>()[i]);
+          text += fmt::format("{},{},{:.10g}\n", start, i, values->data<double>()[i]);
       }
   return text;
 }

@@ -1,6 +1,5 @@
 #include "apps/run/progress.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>

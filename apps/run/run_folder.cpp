@@ -15,6 +15,8 @@
 #include "core/kernels/gemm.h"
 #include "core/kernels/simd.h"
 #include "core/parallel.h"
+#include "core/platform.h"
+#include "core/text.h"
 
 namespace sigma::app {
 namespace fs = std::filesystem;
@@ -170,14 +172,14 @@ CsvLog::CsvLog(const std::string& path, const std::vector<std::string>& header, 
       if (std::strtoll(cells[step_column].c_str(), nullptr, 10) <= last_step) rows_.push_back(cells);
     }
   }
-  std::string text = fmt::format("{}\n", fmt::join(header, ","));
-  for (auto& r : rows_) text += fmt::format("{}\n", fmt::join(r, ","));
+  std::string text = join(header, ",") + "\n";
+  for (auto& r : rows_) text += join(r, ",") + "\n";
   write_file_atomic(path, text);
 }
 
 void CsvLog::row(const std::vector<std::string>& cells) {
   rows_.push_back(cells);
-  pending_ += fmt::format("{}\n", fmt::join(cells, ","));
+  pending_ += join(cells, ",") + "\n";
 }
 
 void CsvLog::flush() {
@@ -195,12 +197,7 @@ void CsvLog::flush() {
   pending_.clear();
 }
 
-std::string machine_name() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-  return "unknown";
-}
+std::string machine_name() { return platform::cpu_name(); }
 
 Json environment() {
   Json j;

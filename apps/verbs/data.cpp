@@ -9,7 +9,9 @@
 #include "apps/report/canvas.h"
 #include "apps/run/progress.h"
 #include "apps/verbs/verbs.h"
+#include "core/text.h"
 #include "data/catalog.h"
+#include "data/download.h"
 #include "data/transforms/transforms.h"
 
 namespace sigma::app {
@@ -25,7 +27,7 @@ const CatalogEntry& entry(const std::string& name) {
   std::vector<std::string> names;
   for (const CatalogEntry& c : catalog()) names.push_back(c.name);
   fail(ErrorKind::usage, "data", "\"{}\" is not a public data set, expected one of {}", name,
-       fmt::join(names, ", "));
+       join(names, ", "));
 }
 
 int list(const Options& o) {

@@ -10,6 +10,7 @@
 #include "apps/training/checkpoint.h"
 #include "apps/verbs/verbs.h"
 #include "core/math.h"
+#include "core/text.h"
 #include "layers/layers.h"
 
 namespace sigma::app {
@@ -127,7 +128,7 @@ std::vector<std::string> distinct_labels(const std::vector<std::string>& paths) 
     for (auto& p : parts) p.pop_back();
   std::vector<std::string> labels;
   for (size_t i = 0; i < paths.size(); ++i)
-    labels.push_back(parts[i].empty() ? paths[i] : fmt::format("{}", fmt::join(parts[i], "/")));
+    labels.push_back(parts[i].empty() ? paths[i] : join(parts[i], "/"));
   // "a/w" and "a/a/w/w": the parts of the second are the path of the first.
   if (std::set<std::string>(labels.begin(), labels.end()).size() < labels.size()) return paths;
   return labels;

@@ -57,6 +57,7 @@ void* budget_realloc(void* p, size_t size) {
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wsign-compare"
 #pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#include <fmt/format.h>
 #include <stb/stb_image.h>
 #pragma GCC diagnostic pop
 
