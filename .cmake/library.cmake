@@ -18,6 +18,18 @@ endfunction()
 set(SIGMA_PRECOMPILED <algorithm> <array> <cmath> <complex> <cstring> <functional> <map> <memory> <optional> <string>
     <string_view> <vector> <fmt/core.h>)
 
+# sigma_precompiled(target): with them. Not under ccache, which does better without: it would have to tell apart what
+# is precompiled in each folder.
+function(sigma_precompiled target)
+  if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES "ccache")
+    return()
+  elseif(target STREQUAL "sigma_core")
+    target_precompile_headers(sigma_core PRIVATE ${SIGMA_PRECOMPILED})
+  else()
+    target_precompile_headers(${target} REUSE_FROM sigma_core)
+  endif()
+endfunction()
+
 # What is fused is written so, from every compiler: GCC does so in standard C++, Clang wants to be told.
 function(sigma_same_bits target)
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:Clang,AppleClang>:-ffp-contract=off>)
@@ -48,11 +60,7 @@ function(sigma_library name)
 
   sigma_same_bits(sigma_${name})
   target_link_libraries(sigma_${name} PUBLIC ${arg_NEEDS})
-  if(name STREQUAL "core")
-    target_precompile_headers(sigma_core PRIVATE ${SIGMA_PRECOMPILED})
-  else()
-    target_precompile_headers(sigma_${name} REUSE_FROM sigma_core)
-  endif()
+  sigma_precompiled(sigma_${name})
   install(TARGETS sigma_${name} EXPORT sigmaTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 
   # pkg-config: the libraries of ours that it needs, then the packages.

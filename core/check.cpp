@@ -16,8 +16,12 @@ void throw_error(ErrorKind kind, std::string_view place, fmt::string_view format
   throw_error(kind, place, fmt::vformat(format, args));
 }
 
+void throw_check(std::string_view tag, const std::string& message) {
+  throw Error(ErrorKind::usage, fmt::format("[{}] {}", tag, message));
+}
+
 void throw_check(std::string_view tag, fmt::string_view format, fmt::format_args args) {
-  throw Error(ErrorKind::usage, fmt::format("[{}] {}", tag, fmt::vformat(format, args)));
+  throw_check(tag, fmt::vformat(format, args));
 }
 
 }  // namespace sigma

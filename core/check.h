@@ -36,6 +36,7 @@ class Error : public std::runtime_error {
 [[noreturn]] void throw_error(ErrorKind kind, std::string_view place, fmt::string_view format,
                               fmt::format_args args);
 // Throws "[tag] message" of kind usage; the tag is the function's or layer's name.
+[[noreturn]] void throw_check(std::string_view tag, const std::string& message);
 [[noreturn]] void throw_check(std::string_view tag, fmt::string_view format, fmt::format_args args);
 
 template <class... Args>
