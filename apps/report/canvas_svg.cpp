@@ -1,3 +1,4 @@
+#include <fmt/core.h>
 
 #include "apps/report/canvas.h"
 

@@ -1,5 +1,7 @@
 #include "apps/report/plot.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
