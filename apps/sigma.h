@@ -16,4 +16,4 @@
 #include "data/loader.h"
 #include "layers/layers.h"
 #include "optim/lr_schedule.h"
-#include "optim/sgd.h"
+#include "optim/optimizers.h"
