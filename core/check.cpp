@@ -1,5 +1,6 @@
 #include "core/check.h"
 
+#include <fmt/core.h>
 #include "core/text.h"
 
 namespace sigma {
@@ -11,8 +12,16 @@ void throw_error(ErrorKind kind, std::string_view place, const std::string& mess
   throw Error(kind, place.empty() ? message : fmt::format("{}: {}", place, message));
 }
 
+void throw_error(ErrorKind kind, std::string_view place, fmt::string_view format, fmt::format_args args) {
+  throw_error(kind, place, fmt::vformat(format, args));
+}
+
 void throw_check(std::string_view tag, const std::string& message) {
   throw Error(ErrorKind::usage, fmt::format("[{}] {}", tag, message));
+}
+
+void throw_check(std::string_view tag, fmt::string_view format, fmt::format_args args) {
+  throw_check(tag, fmt::vformat(format, args));
 }
 
 }  // namespace sigma

@@ -1,7 +1,7 @@
 // Errors: one clear sentence that names the place, what was expected and what came.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <stdexcept>
 #include <string>
@@ -32,20 +32,30 @@ class Error : public std::runtime_error {
 
 // Throws "place: message". The place of a file error is the file's name.
 [[noreturn]] void throw_error(ErrorKind kind, std::string_view place, const std::string& message);
+// The same with the message still to be formatted, so that no caller compiles the formatting.
+[[noreturn]] void throw_error(ErrorKind kind, std::string_view place, fmt::string_view format,
+                              fmt::format_args args);
 // Throws "[tag] message" of kind usage; the tag is the function's or layer's name.
 [[noreturn]] void throw_check(std::string_view tag, const std::string& message);
+[[noreturn]] void throw_check(std::string_view tag, fmt::string_view format, fmt::format_args args);
 
 template <class... Args>
 [[noreturn]] void fail(ErrorKind kind, std::string_view place, fmt::format_string<Args...> format,
                        Args&&... args) {
-  throw_error(kind, place, fmt::format(format, std::forward<Args>(args)...));
+  throw_error(kind, place, format, fmt::make_format_args(args...));
+}
+
+template <class... Args>
+[[noreturn, gnu::cold, gnu::noinline]] void check_failed(std::string_view tag,
+                                                         fmt::format_string<Args...> format, Args&&... args) {
+  throw_check(tag, format, fmt::make_format_args(args...));
 }
 
 }  // namespace sigma
 
 // SIGMA_CHECK(condition, "conv2d", "expected {} channels, got input {}", c, shape.str())
-#define SIGMA_CHECK(condition, tag, ...)                   \
-  do {                                                     \
-    if (!(condition)) [[unlikely]]                         \
-      ::sigma::throw_check(tag, fmt::format(__VA_ARGS__)); \
+#define SIGMA_CHECK(condition, tag, ...)       \
+  do {                                         \
+    if (!(condition)) [[unlikely]]             \
+      ::sigma::check_failed(tag, __VA_ARGS__); \
   } while (false)

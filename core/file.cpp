@@ -1,7 +1,6 @@
 #include "core/file.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/sha256.h"
 
 namespace sigma {
 namespace {
@@ -91,22 +91,6 @@ void write_file_atomic(const std::string& path, const std::vector<std::string_vi
   Fd directory(::open(folder.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECTORY));
   if (directory.fd >= 0)
     ::fsync(directory.fd);  // makes the rename durable; some file systems refuse, harmlessly
-}
-
-Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
-  if (!context_ || EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_), EVP_sha256(), nullptr) != 1)
-    fail(ErrorKind::internal, "sha256", "could not be initialised");
-}
-Sha256::~Sha256() { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context_)); }
-void Sha256::update(const void* data, size_t bytes) {
-  EVP_DigestUpdate(static_cast<EVP_MD_CTX*>(context_), data, bytes);
-}
-std::string Sha256::hex() {
-  unsigned char digest[32];
-  EVP_DigestFinal_ex(static_cast<EVP_MD_CTX*>(context_), digest, nullptr);
-  std::string text;
-  for (unsigned char byte : digest) text += fmt::format("{:02x}", byte);
-  return text;
 }
 
 std::string sha256_of_file(const std::string& path) {

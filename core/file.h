@@ -24,20 +24,7 @@ inline void write_file_atomic(const std::string& path, std::string_view content)
   write_file_atomic(path, std::vector<std::string_view>{content});
 }
 
-// SHA-256 (FIPS 180-4) as 64 lower-case hexadecimal digits.
-class Sha256 {
- public:
-  Sha256();
-  ~Sha256();
-  Sha256(const Sha256&) = delete;
-  Sha256& operator=(const Sha256&) = delete;
-  void update(const void* data, size_t bytes);
-  void update(std::string_view text) { update(text.data(), text.size()); }
-  std::string hex();
-
- private:
-  void* context_;
-};
+// SHA-256, see core/sha256.h; throws like read_file.
 std::string sha256_of_file(const std::string& path);
 
 }  // namespace sigma

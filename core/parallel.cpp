@@ -1,7 +1,6 @@
 #include "core/parallel.h"
 
-#include <sched.h>
-
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
@@ -14,6 +13,7 @@
 
 #include "core/check.h"
 #include "core/kernels/denormals.h"
+#include "core/platform.h"
 
 namespace sigma {
 namespace {
@@ -127,11 +127,7 @@ State& state() {
 
 }  // namespace
 
-int available_processors() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::min(64, std::max(1, CPU_COUNT(&set)));
-  return std::max(1u, std::min(64u, std::thread::hardware_concurrency()));
-}
+int available_processors() { return std::min(64, platform::processors()); }
 
 int num_threads() { return state().threads; }
 

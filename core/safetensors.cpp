@@ -6,6 +6,8 @@
 #include <set>
 #include <vector>
 
+#include "core/sha256.h"
+
 namespace sigma {
 namespace {
 

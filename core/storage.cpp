@@ -1,18 +1,17 @@
 #include "core/storage.h"
 
-#include <sys/mman.h>
-
 #include <cstdlib>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
 
 #include "core/check.h"
+#include "core/platform.h"
 
 namespace sigma {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kCache = false;
 #else
 constexpr bool kCache = true;
@@ -45,9 +44,7 @@ std::byte* allocate(size_t size) {
   constexpr size_t kHuge = 2 << 20;
   if (size < 2 * kHuge) return static_cast<std::byte*>(std::aligned_alloc(64, size));
   auto* block = static_cast<std::byte*>(std::aligned_alloc(kHuge, (size + kHuge - 1) / kHuge * kHuge));
-#if defined(MADV_HUGEPAGE)
-  if (block) madvise(block, size, MADV_HUGEPAGE);  // a wish: where it is not granted, nothing changes
-#endif
+  if (block) platform::prefer_huge_pages(block, size);
   return block;
 }
 

@@ -1,6 +1,6 @@
 #include "core/text.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdint>
 
@@ -36,6 +36,16 @@ bool is_control(uint32_t c) {
   return c0 || c1 || turns || breaks;
 }
 
+template <class T>
+std::string join_any(const std::vector<T>& parts, std::string_view separator) {
+  std::string text;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) text += separator;
+    text += fmt::format("{}", parts[i]);
+  }
+  return text;
+}
+
 }  // namespace
 
 size_t invalid_utf8_at(std::string_view text) {
@@ -66,6 +76,16 @@ std::string printable(std::string_view text) {
     text.remove_prefix(bytes);
   }
   return out;
+}
+
+std::string join(const std::vector<std::string>& parts, std::string_view separator) {
+  return join_any(parts, separator);
+}
+std::string join(const std::vector<int64_t>& numbers, std::string_view separator) {
+  return join_any(numbers, separator);
+}
+std::string join(const std::vector<double>& numbers, std::string_view separator) {
+  return join_any(numbers, separator);
 }
 
 }  // namespace sigma

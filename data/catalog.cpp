@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/check.h"
+#include "core/sha256.h"
 #include "data/dataset.h"
 
 namespace sigma {

@@ -5,6 +5,8 @@
 #include <filesystem>
 
 #include "core/math.h"
+#include "core/sha256.h"
+#include "core/text.h"
 
 namespace sigma {
 namespace {
@@ -36,7 +38,7 @@ Dataset load_files(const std::string& name, const std::string& base, const Datas
   if (name == "synth-objects") return make_synth_objects(train, test);
   if (name.rfind("folder:", 0) == 0) return load_image_folder(name.substr(7));
   fail(ErrorKind::usage, "--data", "unknown data set \"{}\", expected one of {} or folder:PATH", name,
-       fmt::join(dataset_names(), ", "));
+       join(dataset_names(), ", "));
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+#include "data/download.h"
+
 #include <curl/curl.h>
 #include <zlib.h>
 
@@ -8,7 +10,7 @@
 #include <memory>
 
 #include "core/check.h"
-#include "data/catalog.h"
+#include "core/file.h"
 
 namespace sigma {
 namespace {

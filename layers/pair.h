@@ -1,7 +1,7 @@
 // A height and a width; one number stands for both.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdint>
 #include <string>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/text.h"
 #include "optim/optimizers.h"
 
 namespace sigma {
@@ -15,7 +16,7 @@ std::vector<OptimizerEntry>& entries() {
 std::string known_names() {
   std::vector<std::string> names;
   for (const OptimizerEntry& e : entries()) names.push_back(e.name);
-  return fmt::format("{}", fmt::join(names, ", "));
+  return join(names, ", ");
 }
 
 std::string range_of(const HyperParameter& h) {

@@ -6,6 +6,7 @@
 
 #include "apps/flags/options.h"
 #include "core/check.h"
+#include "core/text.h"
 
 namespace sigma::app {
 namespace {
@@ -78,7 +79,7 @@ FlagCheck named(const char* one, const char* other) {
 FlagCheck one_of(const std::vector<std::string>& names) {
   return {{}, [=](const std::string& flag, const std::string& item) {
             if (std::find(names.begin(), names.end(), item) == names.end())
-              refuse(flag, "unknown kind \"{}\", expected one of {}", item, fmt::join(names, ", "));
+              refuse(flag, "unknown kind \"{}\", expected one of {}", item, join(names, ", "));
           }};
 }
 
@@ -102,12 +103,8 @@ std::string Flag::text() const {
   struct {
     std::string operator()(const bool* v) const { return *v ? "true" : "false"; }
     std::string operator()(const std::string* v) const { return *v; }
-    std::string operator()(const std::vector<double>* v) const {
-      return fmt::format("{}", fmt::join(*v, ","));
-    }
-    std::string operator()(const std::vector<std::string>* v) const {
-      return fmt::format("{}", fmt::join(*v, ","));
-    }
+    std::string operator()(const std::vector<double>* v) const { return join(*v, ","); }
+    std::string operator()(const std::vector<std::string>* v) const { return join(*v, ","); }
     std::string operator()(const std::optional<double>* v) const { return *v ? fmt::format("{}", **v) : ""; }
     std::string operator()(const std::optional<int64_t>* v) const { return *v ? fmt::format("{}", **v) : ""; }
     std::string operator()(const int* v) const { return std::to_string(*v); }

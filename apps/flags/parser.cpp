@@ -29,7 +29,7 @@ std::vector<std::string> names_of(const Verbs& verbs, const std::string& first =
 
 [[noreturn]] void refuse_verb(const std::string& place, const std::string& got,
                               const std::vector<std::string>& names) {
-  const std::string list = fmt::format("{}", fmt::join(names, ", "));
+  const std::string list = join(names, ", ");
   if (got.empty()) fail(ErrorKind::usage, place, "expected one of {}; --help explains", list);
   if (got[0] == '-') fail(ErrorKind::usage, place, "unknown flag {}", printable(got));
   fail(ErrorKind::usage, place, "unknown verb \"{}\", expected one of {}{}", printable(got), list,

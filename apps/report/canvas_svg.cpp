@@ -1,4 +1,5 @@
-#include <fmt/format.h>
+
+#include <fmt/core.h>
 
 #include "apps/report/canvas.h"
 

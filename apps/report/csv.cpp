@@ -9,6 +9,7 @@
 
 #include "core/check.h"
 #include "core/file.h"
+#include "core/text.h"
 
 namespace sigma::app {
 namespace fs = std::filesystem;
@@ -45,14 +46,14 @@ CsvLog::CsvLog(const std::string& path, const std::vector<std::string>& header, 
       if (std::strtoll(cells[step_column].c_str(), nullptr, 10) <= last_step) rows_.push_back(cells);
     }
   }
-  std::string text = fmt::format("{}\n", fmt::join(header, ","));
-  for (auto& r : rows_) text += fmt::format("{}\n", fmt::join(r, ","));
+  std::string text = join(header, ",") + "\n";
+  for (auto& r : rows_) text += join(r, ",") + "\n";
   write_file_atomic(path, text);
 }
 
 void CsvLog::row(const std::vector<std::string>& cells) {
   rows_.push_back(cells);
-  pending_ += fmt::format("{}\n", fmt::join(cells, ","));
+  pending_ += join(cells, ",") + "\n";
 }
 
 void CsvLog::flush() {

@@ -1,5 +1,6 @@
 // Table, CSV, JSON and pictures of `sigma spectrum`.
 #include "apps/report/spectrum.h"
+#include "core/text.h"
 
 #include <algorithm>
 #include <cmath>
@@ -23,9 +24,7 @@ struct Summary {
         count(values.numel()) {}
 };
 
-std::string shape_text(const Shape& s) {
-  return fmt::format("{}", fmt::join(std::vector<int64_t>(s.begin(), s.end()), "x"));
-}
+std::string shape_text(const Shape& s) { return join(std::vector<int64_t>(s.begin(), s.end()), "x"); }
 // As trained, or what the row stands for otherwise.
 std::string norm_text(const NetworkSpectrum& n, const SpectrumRow& r) {
   return r.folded ? "folded" : n.batch_norm ? "on" : "off";
@@ -284,7 +283,7 @@ std::vector<std::string> distinct_labels(const std::vector<std::string>& paths) 
     for (auto& p : parts) p.pop_back();
   std::vector<std::string> labels;
   for (size_t i = 0; i < paths.size(); ++i)
-    labels.push_back(parts[i].empty() ? paths[i] : fmt::format("{}", fmt::join(parts[i], "/")));
+    labels.push_back(parts[i].empty() ? paths[i] : join(parts[i], "/"));
   // "a/w" and "a/a/w/w": the parts of the second are the path of the first.
   if (std::set<std::string>(labels.begin(), labels.end()).size() < labels.size()) return paths;
   return labels;

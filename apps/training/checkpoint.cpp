@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "core/math.h"
+#include "core/text.h"
 
 namespace sigma::app {
 namespace fs = std::filesystem;
@@ -156,7 +157,7 @@ Dataset dataset_for(const SavedModel& m, const Options& o, int64_t limit_train) 
          m.input.classes);
   if (data.class_names != m.class_names) {
     std::string names = fmt::format("the classes are {}, the checkpoint was trained on {}",
-                                    fmt::join(data.class_names, ", "), fmt::join(m.class_names, ", "));
+                                    join(data.class_names, ", "), join(m.class_names, ", "));
     if (name.rfind("folder:", 0) == 0) fail(ErrorKind::usage, "--data", "{}", names);
     std::fputs(fmt::format("warning: {}\n", names).c_str(), stderr);
   }

@@ -1,12 +1,13 @@
 #include "apps/training/trainer.h"
 
 #include <cmath>
-#include <fstream>
 
 #include "apps/run/signals.h"
 #include "apps/training/initial_weights.h"
 #include "autograd/precision.h"
 #include "core/math.h"
+#include "core/platform.h"
+#include "core/sha256.h"
 #include "layers/channel_norm.h"
 #include "layers/cross_entropy.h"
 #include "optim/clip.h"
@@ -20,18 +21,6 @@ int64_t count_correct(const Tensor& logits, const Tensor& labels) {
   for (int64_t i = 0; i < labels.numel(); ++i)
     correct += guess.data<int64_t>()[i] == labels.data<int64_t>()[i];
   return correct;
-}
-
-uint64_t available_memory() {
-  std::ifstream info("/proc/meminfo");
-  for (std::string key; info >> key;) {
-    if (key == "MemAvailable:") {
-      uint64_t kb = 0;
-      info >> kb;
-      return kb * 1024;
-    }
-  }
-  return UINT64_MAX;
 }
 
 }  // namespace
@@ -185,7 +174,7 @@ void check_fit(const TrainSetup& setup, int64_t train_images) {
   auto graph = static_cast<double>(pool_stats().in_use - before) / static_cast<double>(n);
   double need = 2 * graph * static_cast<double>(std::min(setup.loader.batch_size, train_images)) +
                 16.0 * static_cast<double>(model->parameter_count());
-  uint64_t have = available_memory();
+  uint64_t have = platform::available_memory();
   if (need > static_cast<double>(have))
     fail(ErrorKind::memory, "memory",
          "a step of {} with --batch-size {} needs about {:.1f} GB, {:.1f} GB are available", setup.model,

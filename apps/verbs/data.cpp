@@ -1,4 +1,5 @@
 #include "apps/verbs/data.h"
+#include "core/text.h"
 
 namespace sigma::app {
 
@@ -23,7 +24,7 @@ const CatalogEntry& catalog_entry(const std::string& name) {
   std::vector<std::string> names;
   for (const CatalogEntry& c : catalog()) names.push_back(c.name);
   fail(ErrorKind::usage, "data", "\"{}\" is not a public data set, expected one of {}", name,
-       fmt::join(names, ", "));
+       join(names, ", "));
 }
 
 }  // namespace sigma::app

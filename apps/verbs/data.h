@@ -5,6 +5,7 @@
 
 #include "apps/flags/verb.h"
 #include "data/catalog.h"
+#include "data/download.h"
 
 namespace sigma::app {
 

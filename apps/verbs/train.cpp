@@ -1,5 +1,4 @@
 // `sigma train`: one network, checkpoints, exact resume.
-#include <fmt/format.h>
 
 #include <chrono>
 #include <cmath>
@@ -18,6 +17,7 @@
 #include "apps/training/checkpoint.h"
 #include "apps/training/fine_tune.h"
 #include "core/parallel.h"
+#include "core/text.h"
 
 namespace sigma::app {
 namespace {
@@ -299,9 +299,9 @@ class TrainRun {
     write_tables();
     std::vector<std::string> names;  // folder names may be anything
     for (const std::string& name : data_.class_names) names.push_back(csv_cell(name));
-    std::string table = "true\\predicted," + fmt::format("{}\n", fmt::join(names, ","));
+    std::string table = "true\\predicted," + join(names, ",") + "\n";
     for (size_t i = 0; i < final_.confusion.size(); ++i)
-      table += fmt::format("{},{}\n", names[i], fmt::join(final_.confusion[i], ","));
+      table += fmt::format("{},{}\n", names[i], join(final_.confusion[i], ","));
     folder_.write("confusion.csv", table);
     folder_.write("confusion.png", to_png(Matrix{"Test images by class", "predicted", "true",
                                                  data_.class_names, final_.confusion}));

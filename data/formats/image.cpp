@@ -57,6 +57,7 @@ void* budget_realloc(void* p, size_t size) {
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wsign-compare"
 #pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#include <fmt/format.h>
 #include <stb/stb_image.h>
 #pragma GCC diagnostic pop
 
@@ -66,6 +67,13 @@ namespace {
 constexpr size_t kMaxFile = 64 << 20;
 constexpr size_t kBudget = 256 << 20;
 constexpr uint8_t kPng[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+
+// "89 50 4e 47"
+std::string hex_of(const uint8_t* bytes, size_t count) {
+  std::string text;
+  for (size_t i = 0; i < count; ++i) text += fmt::format("{}{:02x}", i ? " " : "", bytes[i]);
+  return text;
+}
 
 }  // namespace
 
@@ -77,9 +85,8 @@ Image decode_image(const Bytes& bytes, const std::string& place) {
   if (bytes.empty()) fail(ErrorKind::data, place, "the file is empty, expected a PNG or JPEG image");
   if (!png && !jpeg)
     fail(ErrorKind::data, place,
-         "at byte 0: {:02x}: this is neither a PNG (89 50 4e 47) nor a JPEG (ff d8) image",
-         fmt::join(bytes.begin(),
-                   bytes.begin() + static_cast<std::ptrdiff_t>(std::min<size_t>(4, bytes.size())), " "));
+         "at byte 0: {}: this is neither a PNG (89 50 4e 47) nor a JPEG (ff d8) image",
+         hex_of(bytes.data(), std::min<size_t>(4, bytes.size())));
   png ? check_png(bytes, place) : check_jpeg(bytes, place);
   int w = 0, h = 0, c = 0, n = static_cast<int>(bytes.size());
   decode_budget = kBudget;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/parallel.h"
+#include "core/text.h"
 
 namespace sigma {
 namespace {
@@ -70,7 +71,7 @@ Normalization make_normalization(const std::string& kind, const Dataset& dataset
   }
   if (kind != "standard")
     fail(ErrorKind::usage, "--normalize", "unknown kind \"{}\", expected one of {}", kind,
-         fmt::join(normalization_kinds(), ", "));
+         join(normalization_kinds(), ", "));
   const Tensor& images = dataset.train.images;
   auto channels = static_cast<size_t>(images.dim(1));
   // Histograms are exact; their moments are too.

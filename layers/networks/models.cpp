@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/text.h"
 #include "layers/layers.h"
 
 namespace sigma {
@@ -136,8 +137,7 @@ const std::vector<Entry>& entries() {
 const Entry& entry(const std::string& name) {
   for (const Entry& e : entries())
     if (name == e.name) return e;
-  fail(ErrorKind::usage, "model", "unknown name \"{}\", expected one of {}", name,
-       fmt::join(model_names(), ", "));
+  fail(ErrorKind::usage, "model", "unknown name \"{}\", expected one of {}", name, join(model_names(), ", "));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "apps/training/checkpoint.h"
 #include "core/math.h"
+#include "core/sha256.h"
 #include "tests/support/runs.h"
 
 using namespace sigma;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "core/safetensors.h"
+#include "core/sha256.h"
 #include "tests/support/support.h"
 
 using namespace sigma;

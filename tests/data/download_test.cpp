@@ -1,8 +1,10 @@
 // Downloads from a server of our own: resumed, checked, and never leaving a wrong file.
 #include <nlohmann/json.hpp>
 
+#include "core/sha256.h"
 #include "data/catalog.h"
 #include "data/dataset.h"
+#include "data/download.h"
 #include "tests/support/http_server.h"
 #include "tests/support/sample_files.h"
 #include "tests/support/support.h"

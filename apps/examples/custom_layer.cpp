@@ -1,10 +1,7 @@
-// A layer of your own against the installed package: Swish, y = x * sigmoid(b x) with a learned b
-// (Ramachandran et al. 2017).
-#include <data/loader.h>
+// A layer of your own: Swish, y = x * sigmoid(b x) with a learned b (Ramachandran et al. 2017).
 #include <fmt/core.h>
-#include <layers/checks.h>
-#include <layers/layers.h>
-#include <optim/sgd.h>
+#include <sigma/layers/checks.h>
+#include <sigma/sigma.h>
 
 using namespace sigma;
 
@@ -19,11 +16,13 @@ class Swish : public Module {
 // [the layer]
 
 int main() {
+  // Arithmetic on Variables records its own gradient. The check compares it with differences, in float64.
   Swish swish(1.5);
   GradcheckResult check = gradcheck_module(swish, smooth_input({4, 6}, 1));
   fmt::print("gradient check: {} derivatives, largest error {:.1e}: {}\n", check.checked,
              check.worst_absolute, check.passed ? "ok" : check.message);
 
+  // In a network it is a layer like any other.
   Sequential net;
   net.add<Conv2d>("conv", 1, 8, Conv2dOptions{.kernel = 3, .padding = 1});
   net.add<BatchNorm2d>("bn", 8);
