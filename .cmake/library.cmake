@@ -27,6 +27,7 @@ function(sigma_precompiled target)
     target_precompile_headers(sigma_core PRIVATE ${SIGMA_PRECOMPILED})
   else()
     target_precompile_headers(${target} REUSE_FROM sigma_core)
+    target_compile_options(${target} PRIVATE -fPIC)  # as the header was: programs have -fPIE otherwise
   endif()
 endfunction()
 
