@@ -1,4 +1,8 @@
 // The flags of a run: as JSON, compared with an earlier run's, and what they mean for its length and threads.
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
 #include "apps/verbs/verbs.h"
 
 #include <nlohmann/json.hpp>
@@ -6,11 +10,35 @@
 #include "core/parallel.h"
 
 namespace sigma::app {
+namespace {
+
+// A run can be gone on with from anywhere, so its files have absolute paths.
+std::string absolute_path(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
+constexpr const char* kFolder = "folder:";
+bool is_folder(const std::string& data) { return data.rfind(kFolder, 0) == 0; }
+std::string absolute_data(const std::string& data) {
+  return is_folder(data) ? kFolder + absolute_path(data.substr(std::strlen(kFolder))) : data;
+}
+
+// Whether two values of a flag make the same run. Where data are does not matter: their content is compared
+// by fingerprint, and earlier versions kept paths as they were given.
+bool is_same(const std::string& key, const Json& a, const Json& b) {
+  if (key == "data-dir" || key == "save-every") return true;
+  auto folder = [](const Json& j) { return j.is_string() && is_folder(j.get<std::string>()); };
+  if (key == "data" && folder(a) && folder(b)) return true;
+  if (key == "checkpoint" && a.is_string() && b.is_string())
+    return absolute_path(a.get<std::string>()) == absolute_path(b.get<std::string>());
+  return a == b;
+}
+
+}  // namespace
 
 Json flags_json(const Options& o) {
   Json j;
-  j["data"] = o.data;
-  if (!o.data_dir.empty()) j["data-dir"] = o.data_dir;
+  j["data"] = absolute_data(o.data);
+  if (!o.data_dir.empty()) j["data-dir"] = absolute_path(o.data_dir);
   j["limit-train"] = o.limit_train, j["limit-test"] = o.limit_test;
   j["model"] = o.model, j["batch-norm"] = o.batch_norm, j["normalize"] = o.normalize;
   j["mean"] = o.mean, j["std"] = o.std;
@@ -26,7 +54,8 @@ Json flags_json(const Options& o) {
   j["max-steps"] = o.max_steps, j["eval-every"] = o.eval_every, j["eval-images"] = o.eval_images,
   j["precision"] = o.precision;
   j["init"] = o.init, j["whiten-epsilon"] = o.whiten_epsilon;
-  if (!o.checkpoint.empty()) j["checkpoint"] = o.checkpoint;
+  if (!o.checkpoint.empty()) j["checkpoint"] = absolute_path(o.checkpoint);
+  if (o.save_every > 0) j["save-every"] = o.save_every;
   return j;
 }
 
@@ -41,7 +70,7 @@ std::string differing_flags(const Json& then, const Json& now) {
   keys.update(now);
   for (auto& [key, unused] : keys.items()) {
     Json a = value(then, key), b = value(now, key);
-    if (a != b && key != "data-dir") text += fmt::format("; --{} was {}, now {}", key, a.dump(), b.dump());
+    if (!is_same(key, a, b)) text += fmt::format("; --{} was {}, now {}", key, a.dump(), b.dump());
   }
   return text;
 }

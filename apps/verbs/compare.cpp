@@ -11,9 +11,11 @@
 #include <mutex>
 #include <thread>
 
+#include "apps/flags/naming.h"
 #include "apps/run/progress.h"
 #include "apps/run/run_folder.h"
 #include "apps/run/signals.h"
+#include "apps/verbs/saved_model.h"
 #include "apps/verbs/verbs.h"
 #include "core/parallel.h"
 
@@ -110,7 +112,7 @@ ArmRun run_arm(const Comparison& c, size_t index, uint64_t seed, const Dataset& 
     run.step.push_back(step);
     run.seconds.push_back(trained);
     run.loss.push_back(loss_count ? loss_sum / static_cast<double>(loss_count) : std::nan(""));
-    run.accuracy.push_back(evaluate(trainer.model(), data.test, n, data.classes(), c.eval_images).accuracy);
+    run.accuracy.push_back(evaluate_or_stop(trainer.model(), data, n, c.eval_images).accuracy);
     loss_sum = 0, loss_count = 0;
   };
   measure(0, false);
@@ -132,7 +134,7 @@ ArmRun run_arm(const Comparison& c, size_t index, uint64_t seed, const Dataset& 
   }
   if (run.diverged_at >= 0) tick(c.steps - run.diverged_at);
   run.ms_per_step = 1000 * trained / static_cast<double>(std::max<int64_t>(1, trainer.steps_done()));
-  EvalResult e = evaluate(trainer.model(), data.test, n, data.classes());
+  EvalResult e = evaluate_or_stop(trainer.model(), data, n);
   if (run.diverged_at < 0 && !std::isfinite(e.loss)) run.diverged_at = c.steps;  // by the last update
   run.test_accuracy = e.accuracy;
   return run;
@@ -186,7 +188,7 @@ int run_compare(const Options& o) {
       }
   for (bool bn : {true, false}) {
     base.batch_norm = bn;
-    check_fit(base, data.train.size());
+    naming_flag("init", [&] { check_fit(base, data.train.size()); });
   }
   Probe probe = find_probe(base, o.histogram_layer);
   c.histogram_layer = probe.norm;

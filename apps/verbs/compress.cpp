@@ -2,12 +2,14 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "apps/report/plot.h"
 #include "apps/run/progress.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/compression.h"
 #include "apps/verbs/bench.h"
+#include "apps/verbs/saved_model.h"
 #include "apps/verbs/verbs.h"
 #include "layers/passes/fold.h"
 #include "layers/passes/update_bn.h"
@@ -181,7 +183,7 @@ int sweep(const Options& o, const CompressOptions& c, const Checkpoint& checkpoi
                                     {"limit-test", o.limit_test}});
   folder.write_json("env.json", environment());
   const bool norm = has_batch_norm(*original.model) && c.bn_images > 0;
-  EvalResult before = evaluate(*original.model, data.test, original.normalization, data.classes());
+  EvalResult before = evaluate_or_stop(*original.model, data, original.normalization);
   Totals whole = totals_of(all, std::vector<Choice>(all.size()));
   ProgressLine line(o.quiet);
   Series by_parameters{
@@ -198,10 +200,10 @@ int sweep(const Options& o, const CompressOptions& c, const Checkpoint& checkpoi
     line.show(fmt::format("compress: parameters {:.0f}%", 100 * ratio));
     SavedModel m = model_from(checkpoint, o.checkpoint);
     factor_model(*m.model, all, choices);
-    double old = evaluate(*m.model, data.test, m.normalization, data.classes()).accuracy, now = old;
+    double old = evaluate_or_stop(*m.model, data, m.normalization).accuracy, now = old;
     if (norm) {
       measure_statistics(*m.model, data, m.normalization, c.bn_images);
-      now = evaluate(*m.model, data.test, m.normalization, data.classes()).accuracy;
+      now = evaluate_or_stop(*m.model, data, m.normalization).accuracy;
     }
     Totals t = totals_of(all, choices);
     double p = 100.0 * static_cast<double>(t.parameters) / static_cast<double>(whole.parameters),
@@ -253,7 +255,6 @@ int run_compress(const Options& o, const CompressOptions& c) {
   apply_threads(o);
   Checkpoint checkpoint = load_checkpoint(o.checkpoint);
   SavedModel m = model_from(checkpoint, o.checkpoint);
-  check_finite(m, o.checkpoint);
   SavedModel original = model_from(checkpoint, o.checkpoint);
   Dataset data = dataset_for(m, o, o.limit_train);
   std::vector<Candidate> all = candidates_of(*m.model, m.input, scheme);
@@ -263,20 +264,16 @@ int run_compress(const Options& o, const CompressOptions& c) {
   if (c.sweep) return sweep(o, c, checkpoint, m, all, data);
 
   std::vector<Choice> choices = choose(all, c);
-  EvalResult before = evaluate(*m.model, data.test, m.normalization, data.classes());
+  EvalResult before = evaluate_or_stop(*m.model, data, m.normalization);
   const std::vector<Factor> made = factor_model(*m.model, all, choices);
   m.factors.insert(m.factors.end(), made.begin(), made.end());
   if (!made.empty()) measure_statistics(*m.model, data, m.normalization, c.bn_images);
-  EvalResult after = evaluate(*m.model, data.test, m.normalization, data.classes());
+  EvalResult after = evaluate_or_stop(*m.model, data, m.normalization);
   auto [slow, fast] = measure_speed(original, m, data.test, c.seconds);
 
-  Checkpoint out;
-  for (auto& [name, t] : m.model->state_dict().items) out.content.tensors.emplace(name, t);
-  out.meta = checkpoint.meta;
-  for (const char* of_the_run : {"progress", "config", "fingerprint"}) out.meta.erase(of_the_run);
-  put_normalization(out, m.normalization);
-  put_factors(out.meta, m.factors);
-  save_checkpoint(o.out, std::move(out), false);
+  Checkpoint out{m, {}, {}};
+  for (auto& [name, t] : m.model->state_dict().items) out.weights.emplace(name, t);
+  save_checkpoint(o.out, out);
 
   Totals was = totals_of(all, std::vector<Choice>(all.size())), is = totals_of(all, choices);
   if (!o.quiet) {
