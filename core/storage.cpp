@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/allocation.h"
 #include "core/check.h"
 #include "core/platform.h"
 
@@ -83,9 +84,19 @@ void give_back(std::byte* block, size_t size) {
   std::free(block);
 }
 
+thread_local AllocationScope* innermost_scope = nullptr;
+
 }  // namespace
 
 Storage::Storage(size_t bytes) : bytes_(bytes) {
+  for (AllocationScope* scope = innermost_scope; scope; scope = scope->outer_) {
+    const auto used = static_cast<size_t>(std::max<int64_t>(0, scope->in_use_));
+    if (bytes > scope->limit_ - std::min(scope->limit_, used))
+      fail(ErrorKind::memory, "memory", "{} bytes more than the {} in use are above the limit of {}", bytes,
+           used, scope->limit_);
+    scope->total_ += bytes;
+    scope->in_use_ += static_cast<int64_t>(bytes);
+  }
   data_ = acquire(size_class(bytes));
   if (!data_) {
     release_pool();
@@ -94,7 +105,17 @@ Storage::Storage(size_t bytes) : bytes_(bytes) {
   if (!data_) fail(ErrorKind::memory, "memory", "could not allocate {} bytes", bytes);
 }
 
-Storage::~Storage() { give_back(data_, size_class(bytes_)); }
+Storage::~Storage() {
+  for (AllocationScope* scope = innermost_scope; scope; scope = scope->outer_)
+    scope->in_use_ -= static_cast<int64_t>(bytes_);
+  give_back(data_, size_class(bytes_));
+}
+
+AllocationScope::AllocationScope(size_t limit) : limit_(limit), outer_(innermost_scope) {
+  innermost_scope = this;
+}
+
+AllocationScope::~AllocationScope() { innermost_scope = outer_; }
 
 PoolStats pool_stats() {
   std::lock_guard lock(pool().mutex);

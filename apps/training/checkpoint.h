@@ -1,57 +1,71 @@
-// Checkpoints: a safetensors file of weights, buffers and momentum under PyTorch's names, with everything
-// else a run needs (step, normalization constants, class names, best accuracy, configuration) in its
-// metadata, under a digest.
+// Checkpoints: a safetensors file of weights, buffers and the optimizer's state under PyTorch's names, with
+// everything else a run needs (step, normalization constants, class names, best accuracy) in its metadata,
+// under a digest. Everything in a file is checked when it is read, by checkpoint_schema.h, before it is used.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <vector>
 
-#include <nlohmann/json.hpp>
+#include "training/trainer.h"
 
-#include "apps/flags/options.h"
-#include "apps/training/trainer.h"
-#include "core/json.h"
+namespace sigma {
 
-namespace sigma::app {
-
-struct Checkpoint {
-  SafeTensors content;
-  Json meta;  // see train.cpp
-};
-
-// Writes weights/<name>.safetensors atomically; what was there before is kept as <name>-previous.safetensors
-// when `keep_previous`.
-void save_checkpoint(const std::string& path, Checkpoint checkpoint, bool keep_previous);
-// Throws kind checkpoint, naming the file, when it is damaged, altered or not written by sigma.
-Checkpoint load_checkpoint(const std::string& path);
-
-// The parts of metadata that eval and predict need.
-struct SavedModel {
-  ModulePtr model;  // in eval mode
-  std::vector<Factor> factors;
-  std::string name, data;
+// What is known of a network beside its weights.
+struct NetworkRecord {
+  std::string name;  // "resnet20"
+  std::string data;  // what it was trained on; the path of a folder is absolute
   ModelInput input;
   bool batch_norm = true;
   Normalization normalization;
   std::vector<std::string> class_names;
+  std::vector<Factor> factors;  // layers in two factors, see layers/passes/factor.h
 };
-// Into metadata and tensors: all of a setup that model_from wants, normalization included.
-void put_model(Checkpoint& checkpoint, const TrainSetup& setup, const Dataset& dataset);
-// Whitening constants are tensors of the file, `normalize.mean` and `normalize.matrix` (see
-// data/whitening.h); all else is metadata.
-void put_normalization(Checkpoint& checkpoint, const Normalization& normalization);
-Normalization normalization_from(const Checkpoint& checkpoint, const ModelInput& input,
-                                 const std::string& path);
-// Which layers of the network are in two factors: metadata "factors".
-void put_factors(Json& meta, const std::vector<Factor>& factors);
-std::vector<Factor> factors_from(const Json& meta);
-SavedModel model_from(const Checkpoint& checkpoint, const std::string& path);
-// Throws kind checkpoint, naming the tensor, when a weight or a statistic is not finite.
-void check_finite(const SavedModel& model, const std::string& path);
-// Throws kind usage when images are not of the size and channels that a network takes.
-void check_images(const Dataset& data, const ModelInput& input);
-// The data set of --data, or the one the network was trained on; throws kind usage when images or classes do
-// not fit the network. Other class names than those it was trained on are a warning.
-Dataset dataset_for(const SavedModel& model, const Options& options, int64_t limit_train);
+NetworkRecord record_of(const TrainSetup& setup, const Dataset& dataset);
 
-}  // namespace sigma::app
+// What a run carries from one process to the next, beside weights and optimizer.
+struct Progress {
+  int64_t step = 0, evaluated_step = 0;        // steps done; the last that was measured
+  int64_t epoch_count = 0, epoch_correct = 0;  // images since the epoch began
+  double epoch_loss = 0;                       // sum over them
+  double best = -1;                            // test accuracy; -1: not measured yet
+  double seconds = 0;                          // of work, over all processes
+  std::optional<double> train_loss;            // mean of the last epoch, as last measured
+};
+
+struct RunRecord {
+  Progress progress;
+  std::string optimizer = "sgd";  // its name
+  Optimizer::State state;
+  std::string config;       // a JSON object of the program's own
+  std::string fingerprint;  // of the data set
+};
+
+struct Checkpoint {
+  NetworkRecord network;
+  std::map<std::string, Tensor> weights;  // parameters and buffers by name
+  std::optional<RunRecord> run;           // none in a network that is not to be trained on
+};
+// Of a trainer now; `run` has the trainer's step and optimizer, all else of it is the caller's.
+Checkpoint checkpoint_of(const Trainer& trainer, RunRecord run = {});
+
+// Writes the file atomically (see core/file.h). With keep_previous what was there before stays as
+// <name>-previous.safetensors. Throws kind io when it cannot be written, kind usage when load_checkpoint
+// would not take it.
+void save_checkpoint(const std::string& path, const Checkpoint& checkpoint, bool keep_previous = false);
+// Throws kind checkpoint, naming the file and the place, when it is damaged, altered, not written by sigma,
+// or holds what a checkpoint cannot; kind io when it cannot be read.
+Checkpoint load_checkpoint(const std::string& path);
+
+// A network with its weights, ready to be used.
+struct SavedModel : NetworkRecord {
+  ModulePtr model;  // in eval mode
+};
+// Builds the network; it takes no more memory than a small multiple of the weights that are there. Throws
+// kind checkpoint, naming `path`, when names or shapes of the weights are not those that the record declares.
+SavedModel model_from(const Checkpoint& checkpoint, const std::string& path);
+
+// Throws kind usage, naming both, when images are not of the size and channels that a network takes.
+void check_images(const Dataset& data, const ModelInput& input);
+
+}  // namespace sigma

@@ -1,4 +1,4 @@
-#include "apps/training/compression.h"
+#include "training/compression.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 
 #include "layers/passes/trace.h"
 
-namespace sigma::app {
+namespace sigma {
 namespace {
 
 FactorOption decompose(const Module& layer, FactorScheme scheme, const Shape& in, const Shape& out) {
@@ -165,9 +165,8 @@ std::vector<Choice> choose_by_share(const std::vector<Candidate>& all, double sh
   double low = -12, high = 12;  // decimal exponents of the multiplier: everything whole, everything rank 1
   std::vector<Choice> best = choose(std::pow(10, high));
   if (sum_of(best) > budget)
-    fail(ErrorKind::usage, cost == Cost::macs ? "--macs-ratio" : "--ratio",
-         "{} cannot be reached: rank 1 in every layer keeps {:.4f}", share,
-         static_cast<double>(sum_of(best)) / total);
+    fail(ErrorKind::usage, "compress", "a share of {} cannot be reached: rank 1 in every layer keeps {:.4f}",
+         share, static_cast<double>(sum_of(best)) / total);
   for (int i = 0; i < 60; ++i) {
     double middle = (low + high) / 2;
     std::vector<Choice> choices = choose(std::pow(10, middle));
@@ -192,4 +191,4 @@ std::vector<Factor> factor_model(Module& model, const std::vector<Candidate>& al
   return factors;
 }
 
-}  // namespace sigma::app
+}  // namespace sigma

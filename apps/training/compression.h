@@ -1,13 +1,13 @@
-// What `sigma compress` decides: which layers to factor, by which scheme, at which rank.
+// What compression decides: which layers to factor, by which scheme, at which rank.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "apps/training/checkpoint.h"
+#include "training/checkpoint.h"
 
-namespace sigma::app {
+namespace sigma {
 
 // One way to factor a layer, at every rank.
 struct FactorOption {
@@ -55,4 +55,4 @@ std::vector<Choice> choose_by_share(const std::vector<Candidate>& all, double sh
 std::vector<Factor> factor_model(Module& model, const std::vector<Candidate>& all,
                                  const std::vector<Choice>& choices);
 
-}  // namespace sigma::app
+}  // namespace sigma

@@ -1,4 +1,4 @@
-#include "apps/training/initial_weights.h"
+#include "training/initial_weights.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include "layers/init.h"
 #include "layers/passes/patch_whitening.h"
 
-namespace sigma::app {
+namespace sigma {
 namespace {
 
 // Large images are fewer: this many numbers are 256 MB, and thousands of patches an image.
@@ -58,21 +58,26 @@ void initialize_weights(Module& model, const TrainSetup& setup, const Dataset& d
   }
 }
 
+const std::vector<std::string>& init_names() {
+  static const std::vector<std::string> names{"default", "kaiming", "orthogonal", "patch-whitening"};
+  return names;
+}
+
 void check_init(const std::string& kind) {
-  for (const char* known : {"default", "kaiming", "orthogonal", "patch-whitening"})
-    if (kind == known) return;
-  fail(ErrorKind::usage, "--init", "expected default, kaiming, orthogonal or patch-whitening, got \"{}\"",
-       kind);
+  const auto& names = init_names();
+  if (std::find(names.begin(), names.end(), kind) == names.end())
+    fail(ErrorKind::usage, "init", "expected default, kaiming, orthogonal or patch-whitening, got \"{}\"",
+         kind);
 }
 
 void check_init_fits(const TrainSetup& setup, Module& model) {
   if (setup.init != "patch-whitening") return;
   std::vector<Layer> layers = layers_of(model);
   if (layers.empty() || !layers[0].affine || !layers[0].affine->form().convolution)
-    fail(ErrorKind::usage, "--init", "patch-whitening needs a network that begins with a convolution, {} {}",
+    fail(ErrorKind::usage, "init", "patch-whitening needs a network that begins with a convolution, {} {}",
          setup.model,
          layers.empty() ? "has no parameters"
                         : fmt::format("begins with {} {}", layers[0].kind, layers[0].path));
 }
 
-}  // namespace sigma::app
+}  // namespace sigma

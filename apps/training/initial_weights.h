@@ -1,9 +1,12 @@
-// --init: how the weights of a network begin.
+// How the weights of a network begin.
 #pragma once
 
-#include "apps/training/trainer.h"
+#include <string>
+#include <vector>
 
-namespace sigma::app {
+#include "training/network.h"
+
+namespace sigma {
 
 // Gives a network that make_model built for this setup the weights of setup.init. Biases and everything that
 // is neither a convolution nor a linear layer keep their values. Each layer draws from the stream it has in
@@ -15,9 +18,11 @@ namespace sigma::app {
 //                    images that the seed chooses, normalised as in training
 void initialize_weights(Module& model, const TrainSetup& setup, const Dataset& dataset);
 
-// Throws kind usage for an unknown kind.
+// default, kaiming, orthogonal, patch-whitening
+const std::vector<std::string>& init_names();
+// Throws kind usage, with the place "init", for an unknown kind.
 void check_init(const std::string& kind);
-// Throws kind usage when the kind does not suit the network.
+// The same when the kind does not suit the network.
 void check_init_fits(const TrainSetup& setup, Module& model);
 
-}  // namespace sigma::app
+}  // namespace sigma

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "apps/flags/config.h"
+#include "apps/flags/naming.h"
 #include "apps/flags/verb.h"
 #include "apps/run/output.h"
 #include "apps/run/progress.h"
@@ -95,7 +96,7 @@ Plan plan_for(const Options& o, const Dataset& data) {
   for (int64_t i = 0; i < c.steps; ++i) c.rates.push_back(plan.setups[0].schedule.at(i, c.arms[0].lr));
   for (bool bn : {true, false}) {
     base.batch_norm = bn;
-    check_fit(base, data.train.size());
+    naming_flag("init", [&] { check_fit(base, data.train.size()); });
   }
   plan.probe = find_probe(base, o.histogram_layer);
   c.histogram_layer = plan.probe.norm;

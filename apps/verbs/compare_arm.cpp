@@ -2,10 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
+
+#include "apps/verbs/saved_model.h"
+#include "core/safetensors.h"
 
 namespace sigma::app {
 namespace {
+
+// Before the names of the optimizer's tensors in a file.
+const std::string kOptimizer = "optim.";
 
 using Clock = std::chrono::steady_clock;
 
@@ -99,8 +106,8 @@ void ArmTraining::look(bool first, bool last) {
 
 void ArmTraining::measure() {
   // First what may be stopped: a measurement is there whole or not at all.
-  const EvalResult e = evaluate(trainer_.model(), data_.test, trainer_.setup().loader.normalization,
-                                data_.classes(), comparison_.eval_images);
+  const EvalResult e = evaluate_or_stop(trainer_.model(), data_, trainer_.setup().loader.normalization,
+                                        comparison_.eval_images);
   look(step_ == 0, ended());
   run_.step.push_back(step_);
   run_.seconds.push_back(trained_);
@@ -131,8 +138,7 @@ ArmRun ArmTraining::run(const std::function<void(int64_t step)>& between) {
     }
     trained_ += std::chrono::duration<double>(Clock::now() - start).count();
   }
-  const EvalResult e =
-      evaluate(trainer_.model(), data_.test, trainer_.setup().loader.normalization, data_.classes());
+  const EvalResult e = evaluate_or_stop(trainer_.model(), data_, trainer_.setup().loader.normalization);
   ArmRun done = run_;
   done.ms_per_step = 1000 * trained_ / static_cast<double>(std::max<int64_t>(1, step_));
   if (done.diverged_at < 0 && !std::isfinite(e.loss)) done.diverged_at = step_;  // by the last update
@@ -142,7 +148,8 @@ ArmRun ArmTraining::run(const std::function<void(int64_t step)>& between) {
 
 void ArmTraining::save(const std::string& path) {
   SafeTensors content;
-  content.tensors = trainer_.state();
+  content.tensors = trainer_.weights();
+  for (auto& [name, t] : trainer_.optimizer_state()) content.tensors.emplace(kOptimizer + name, t);
   const Json progress{{"step", step_},
                       {"loss_count", loss_count_},
                       {"loss_sum", loss_sum_},
@@ -168,7 +175,15 @@ void ArmTraining::load(const std::string& path) {
   const double loss_sum = json_get<double>(progress, "loss_sum", kind, path),
                seconds = json_get<double>(progress, "seconds", kind, path);
   const int64_t loss_count = json_whole(progress, "loss_count", 0, step, kind, path);
-  trainer_.restore(content, step);
+  std::map<std::string, Tensor> weights;
+  Optimizer::State optimizer;
+  for (auto& [name, t] : content.tensors) {
+    if (name.rfind(kOptimizer, 0) == 0)
+      optimizer.emplace(name.substr(kOptimizer.size()), t);
+    else
+      weights.emplace(name, t);
+  }
+  trainer_.restore(weights, optimizer, step);
   run_ = std::move(run);
   step_ = step;
   loss_sum_ = loss_sum;

@@ -8,6 +8,7 @@
 #include "apps/flags/config.h"
 #include "apps/run/output.h"
 #include "apps/run/signals.h"
+#include "apps/verbs/saved_model.h"
 #include "layers/passes/fold.h"
 #include "layers/passes/update_bn.h"
 
@@ -192,14 +193,10 @@ Json effect_json(const Effect& e) {
           {"images_per_s_after", e.fast}};
 }
 
-void save(const Checkpoint& from, const SavedModel& m, const std::string& path) {
-  Checkpoint out;
-  for (auto& [name, t] : m.model->state_dict().items) out.content.tensors.emplace(name, t);
-  out.meta = from.meta;
-  for (const char* of_the_run : {"progress", "config", "fingerprint"}) out.meta.erase(of_the_run);
-  put_normalization(out, m.normalization);
-  put_factors(out.meta, m.factors);
-  save_checkpoint(path, std::move(out), false);
+void save(const SavedModel& m, const std::string& path) {
+  Checkpoint out{m, {}, {}};
+  for (auto& [name, t] : m.model->state_dict().items) out.weights.emplace(name, t);
+  save_checkpoint(path, out);
 }
 
 class Compress : public Verb {
@@ -233,7 +230,6 @@ class Compress : public Verb {
     apply_threads(o);
     Checkpoint checkpoint = load_checkpoint(o.checkpoint);
     SavedModel m = model_from(checkpoint, o.checkpoint);
-    check_finite(m, o.checkpoint);
     Dataset data = dataset_for(m, o, o.limit_train);
     std::vector<Candidate> all = candidates_of(*m.model, m.input, scheme);
     if (all.empty())
@@ -259,7 +255,7 @@ class Compress : public Verb {
   int compress(const Options& o, CompressInput& in) const {
     SavedModel& m = in.model;
     const SavedModel original = model_from(in.checkpoint, o.checkpoint);
-    auto measure = [&] { return evaluate(*m.model, in.data.test, m.normalization, in.data.classes()); };
+    auto measure = [&] { return evaluate_or_stop(*m.model, in.data, m.normalization); };
     const std::vector<Choice> choices = choose(in.candidates, wanted_);
     Effect e;
     e.before = measure();
@@ -270,7 +266,7 @@ class Compress : public Verb {
     std::tie(e.slow, e.fast) = measure_speed(original, m, in.data.test, kSpeedSeconds);
     e.was = totals_of(in.candidates, std::vector<Choice>(in.candidates.size()));
     e.is = totals_of(in.candidates, choices);
-    save(in.checkpoint, m, o.out);
+    save(m, o.out);
     if (!o.quiet) {
       print_layers(in.candidates, choices);
       print_effect(e, in.data);

@@ -7,6 +7,7 @@
 
 #include "apps/flags/verb.h"
 #include "apps/training/compression.h"
+#include "core/json.h"
 
 namespace sigma::app {
 

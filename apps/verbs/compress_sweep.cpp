@@ -6,6 +6,7 @@
 #include "apps/run/progress.h"
 #include "apps/run/run_folder.h"
 #include "apps/verbs/compress.h"
+#include "apps/verbs/saved_model.h"
 
 namespace sigma::app {
 namespace {
@@ -27,9 +28,7 @@ std::optional<Point> measure(const CompressInput& in, const std::string& path, d
   p.totals = totals_of(in.candidates, choices);
   SavedModel m = model_from(in.checkpoint, path);
   factor_model(*m.model, in.candidates, choices);
-  auto accuracy = [&] {
-    return evaluate(*m.model, in.data.test, m.normalization, in.data.classes()).accuracy;
-  };
+  auto accuracy = [&] { return evaluate_or_stop(*m.model, in.data, m.normalization).accuracy; };
   p.stale = p.accuracy = accuracy();
   if (bn_images > 0) {
     measure_statistics(*m.model, in.data, m.normalization, bn_images);
@@ -63,8 +62,7 @@ int sweep_compression(const Options& o, const CompressWanted& wanted, const Json
   folder.write_json("config.json", config);
   folder.write_json("env.json", environment());
   const bool norm = has_batch_norm(*in.model.model) && wanted.bn_images > 0;
-  const EvalResult before =
-      evaluate(*in.model.model, in.data.test, in.model.normalization, in.data.classes());
+  const EvalResult before = evaluate_or_stop(*in.model.model, in.data, in.model.normalization);
   const Totals whole = totals_of(in.candidates, std::vector<Choice>(in.candidates.size()));
   ProgressLine line(o.quiet);
   std::vector<Point> points;

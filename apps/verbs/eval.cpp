@@ -7,18 +7,18 @@
 #include "apps/report/plot.h"
 #include "apps/run/output.h"
 #include "apps/run/signals.h"
-#include "apps/training/checkpoint.h"
+#include "apps/verbs/saved_model.h"
 
 namespace sigma::app {
 namespace {
 
 int run_eval(const Options& o) {
-  SavedModel m = model_from(load_checkpoint(o.checkpoint), o.checkpoint);
+  SavedModel m = model_of(o);
   apply_threads(o);
   Dataset data = dataset_for(m, o, 1);  // no training images are needed
   const std::string& name = data.name;
   install_signal_handlers();
-  EvalResult e = evaluate(*m.model, data.test, m.normalization, data.classes());
+  EvalResult e = evaluate_or_stop(*m.model, data, m.normalization);
   if (!o.quiet) {
     print(fmt::format("{} on {}: accuracy {:.2f}%, loss {:.4f}, {} images; normalize {}", m.name, name,
                       100 * e.accuracy, e.loss, e.count, describe(m.normalization)));

@@ -6,7 +6,7 @@
 
 #include "apps/flags/verb.h"
 #include "apps/run/output.h"
-#include "apps/training/checkpoint.h"
+#include "apps/verbs/saved_model.h"
 
 namespace sigma::app {
 namespace {
@@ -42,7 +42,7 @@ class Predict : public Verb {
   }
 
   int run(const Options& o) override {
-    const SavedModel m = model_from(load_checkpoint(o.checkpoint), o.checkpoint);
+    const SavedModel m = model_of(o);
     std::vector<Image> decoded;  // all are read before anything is printed
     for (const std::string& path : images_) {
       Image image = to_channels(read_image(path), m.input.channels);

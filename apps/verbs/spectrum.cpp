@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/flags/config.h"
+#include "apps/flags/naming.h"
 #include "apps/flags/verb.h"
 #include "apps/report/spectrum.h"
 #include "apps/run/output.h"
@@ -27,7 +28,6 @@ Network load(const std::string& path, const std::string& label) {
   Network n{{}, model_from(c, path), model_from(c, path)};
   const SavedModel& m = n.trained;
   n.found = {path, label, m.name, m.data, m.batch_norm, m.input, {}};
-  check_finite(m, path);
   fold_batch_norms(*n.folded.model);
   return n;
 }
@@ -56,7 +56,7 @@ Images images_for(const Options& o, const Network& n) {
   });
   std::string name = o.data.empty() ? n.trained.data : o.data;
   Images found{load_dataset(name, {o.data_dir, 1, 0}), {}};
-  check_images(found.data, n.trained.input);
+  naming_flag("data", [&] { check_images(found.data, n.trained.input); });
   const int64_t all = found.data.test.size(), count = std::min(all, o.limit_test > 0 ? o.limit_test : images);
   if (count < 2) fail(ErrorKind::data, name, "expected at least 2 test images, got {}", count);
   for (int64_t i = 0; i < count; ++i) found.rows.push_back(i * all / count);

@@ -5,10 +5,10 @@
 #include "apps/training/compression.h"
 #include "core/math.h"
 #include "layers/passes/factor.h"
+#include "tests/support/checkpoints.h"
 #include "tests/support/runs.h"
 
 using namespace sigma;
-using namespace sigma::app;
 using namespace sigma::test;
 namespace fs = std::filesystem;
 
@@ -40,7 +40,7 @@ struct Trained {
 
 int64_t parameters_in(const std::string& checkpoint, const std::string& layer) {
   int64_t n = 0;
-  for (auto& [name, t] : load_checkpoint(checkpoint).content.tensors)
+  for (auto& [name, t] : read_raw(checkpoint).content.tensors)
     if (name.rfind(layer + ".", 0) == 0) n += t.numel();
   return n;
 }
@@ -122,16 +122,15 @@ TEST_CASE("a compressed network is fine-tuned, resumed to the same bits and comp
   INFO(r.err);
   REQUIRE(r.exit_code == 0);
   Json summary = read_json(t.out("whole/summary.json"));
-  Checkpoint tuned = load_checkpoint(t.out("whole/weights/last.safetensors"));
+  RawCheckpoint tuned = read_raw(t.out("whole/weights/last.safetensors"));
   CHECK(tuned.meta["model"] == "lenet5");
-  CHECK(tuned.meta["factors"] == load_checkpoint(t.out()).meta["factors"]);
+  CHECK(tuned.meta["factors"] == read_raw(t.out()).meta["factors"]);
   CHECK(summary["parameters"].get<int64_t>() < 62158);
   CHECK(read_json(t.out("whole/config.json"))["normalize"] == "standard");
   // The network that training starts from is the checkpoint's: at rate 0 nothing but statistics moves.
   r = run_sigma(tuning("still") + Arguments{"--lr", "0", "--weight-decay", "0", "--max-steps", "12"});
   REQUIRE(r.exit_code == 0);
-  SafeTensors a = load_checkpoint(t.out()).content,
-              b = load_checkpoint(t.out("still/weights/last.safetensors")).content;
+  SafeTensors a = read_raw(t.out()).content, b = read_raw(t.out("still/weights/last.safetensors")).content;
   for (auto& [name, value] : a.tensors)
     if (name.find("running") == std::string::npos && name.find("num_batches") == std::string::npos)
       CHECK(identical(b.tensors.at(name), value));
@@ -154,8 +153,8 @@ TEST_CASE("compress leaves the running statistics alone when asked to", "[cli]")
   const std::string kept = t.out("kept.safetensors");
   REQUIRE(t.compress({"--ratio", "0.5", "--bn-images", "0", "--out", kept}).exit_code == 0);
   REQUIRE(t.compress({"--ratio", "0.5", "--out", t.out()}).exit_code == 0);
-  SafeTensors before = load_checkpoint(t.checkpoint).content, same = load_checkpoint(kept).content,
-              anew = load_checkpoint(t.out()).content;
+  SafeTensors before = read_raw(t.checkpoint).content, same = read_raw(kept).content,
+              anew = read_raw(t.out()).content;
   int statistics = 0;
   for (auto& [name, value] : before.tensors) {
     if (!contains(name, "running_") && !contains(name, "num_batches")) continue;
@@ -252,9 +251,9 @@ TEST_CASE("compress and fine-tuning refuse what they cannot do", "[cli]") {
   for (const char* text :
        {R"([{"layer":"fc9","scheme":"linear","rank":2}])", R"([{"layer":"fc1","scheme":"tucker","rank":2}])",
         R"([{"layer":"fc1","scheme":"linear","rank":100000}])", R"([{"layer":"fc1"}])", R"({"a":1})"}) {
-    Checkpoint c = load_checkpoint(t.checkpoint);
+    RawCheckpoint c = read_raw(t.checkpoint);
     c.meta["factors"] = Json::parse(text);
-    save_checkpoint(t.out("bad.safetensors"), c, false);
+    write_raw(t.out("bad.safetensors"), c);
     RunResult r = run_sigma({"eval", "--checkpoint", t.out("bad.safetensors")});
     INFO(text << " " << r.err);
     CHECK(r.exit_code == 6);

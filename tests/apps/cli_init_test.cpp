@@ -37,8 +37,8 @@ Arguments to(const fs::path& out) { return {"--out", out.string()}; }
 
 std::string hash_of(const fs::path& run) { return read_json(run / "summary.json")["weights_sha256"]; }
 
-app::TrainSetup setup_of(const std::string& model, const std::string& kind, const Dataset& data) {
-  app::TrainSetup setup;
+TrainSetup setup_of(const std::string& model, const std::string& kind, const Dataset& data) {
+  TrainSetup setup;
   setup.model = model;
   setup.init = kind;
   setup.input = {data.channels(), data.height(), data.width(), data.classes()};
@@ -48,7 +48,7 @@ app::TrainSetup setup_of(const std::string& model, const std::string& kind, cons
 }
 
 StateDict state_of(const std::string& model, const std::string& kind, const Dataset& data) {
-  app::Trainer trainer(data, setup_of(model, kind, data));
+  Trainer trainer(data, setup_of(model, kind, data));
   StateDict state = trainer.model().state_dict();
   for (auto& [name, t] : state.items) t = t.contiguous().clone();
   return state;

@@ -6,6 +6,7 @@
 #include "core/linalg.h"
 #include "core/math.h"
 #include "layers/layers.h"
+#include "tests/support/checkpoints.h"
 #include "tests/support/runs.h"
 #include "tests/support/sample_files.h"
 
@@ -23,7 +24,7 @@ std::string write_checkpoint(const fs::path& path, const std::string& name, bool
   data.name = input.channels == 1 ? "synth-digits" : "synth-objects";
   data.class_names = make_synth_digits(1, 1).class_names;
   if (input.channels == 3) data.class_names = make_synth_objects(1, 1).class_names;
-  app::TrainSetup setup;
+  TrainSetup setup;
   setup.model = name, setup.input = input, setup.batch_norm = batch_norm;
   ModulePtr model = make_model(name, input, batch_norm, seed);
   model->visit([&](const std::string&, Module& m) {
@@ -37,11 +38,8 @@ std::string write_checkpoint(const fs::path& path, const std::string& name, bool
     }
   });
   if (change) change(*model);
-  app::Checkpoint c;
-  for (auto& [key, t] : model->state_dict().items) c.content.tensors.emplace(key, t);
-  app::put_model(c, setup, data);
   fs::create_directories(path.parent_path());
-  app::save_checkpoint(path.string(), std::move(c), false);
+  write_raw(path.string(), raw_of(*model, setup, data));
   return path.string();
 }
 
@@ -79,8 +77,8 @@ TEST_CASE("spectrum writes the same numbers as a table, CSV, JSON and a picture"
   REQUIRE(csv.size() == 10);
   // Without activations their four cells are there and empty.
   CHECK(count_of(read_text(run / "spectrum.csv"), ",") == 10 * (csv[0].size() - 1));
-  app::SavedModel trained = app::model_from(app::load_checkpoint(checkpoint), checkpoint),
-                  folded = app::model_from(app::load_checkpoint(checkpoint), checkpoint);
+  SavedModel trained = model_from(load_checkpoint(checkpoint), checkpoint),
+             folded = model_from(load_checkpoint(checkpoint), checkpoint);
   fold_batch_norms(*folded.model);
   size_t next = 1;  // row of singular_values.csv
   for (size_t i = 0; i < layers.size(); ++i) {

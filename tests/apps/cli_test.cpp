@@ -3,6 +3,7 @@
 #include <regex>
 
 #include "apps/training/checkpoint.h"
+#include "tests/support/checkpoints.h"
 #include "tests/support/runs.h"
 
 using namespace sigma;
@@ -94,7 +95,7 @@ TEST_CASE("train writes every file, and summary.json agrees with results.csv", "
   Json env = read_json(run / "env.json");
   for (const char* key : {"version", "cpu", "threads", "simd", "blas", "blas_core"}) CHECK(env.contains(key));
   // The checkpoint has the constants that eval and predict apply again.
-  Json meta = app::load_checkpoint((run / "weights/last.safetensors").string()).meta;
+  Json meta = read_raw((run / "weights/last.safetensors").string()).meta;
   CHECK(meta["normalize"] == "standard");
   CHECK(meta["mean"].size() == 1);
   CHECK(meta["classes"].size() == 10);
@@ -247,13 +248,13 @@ TEST_CASE("a run that diverges says where, and leaves the checkpoints before it 
                        "40",    "--model",      "mlp",          "--normalize",   "none", "--batch-norm",
                        "off",   "--batch-size", "32",           "--epochs",      "2",    "--quiet"};
   auto finite = [&](const fs::path& path) {
-    for (auto& [name, t] : app::load_checkpoint(path.string()).content.tensors)
+    for (auto& [name, t] : read_raw(path.string()).content.tensors)
       for (double v : t.to_vector())
         if (!std::isfinite(v)) return false;
     return true;
   };
   auto step_of = [&](const fs::path& path) {
-    return app::load_checkpoint(path.string()).meta["progress"]["step"].get<int>();
+    return read_raw(path.string()).meta["progress"]["step"].get<int>();
   };
   for (const char* lr : {"10", "1000"}) {
     fs::path run = folder / lr;

@@ -1,10 +1,10 @@
 // sigma compress and the folders of runs: nothing that is read is replaced, nothing useless is written.
 #include "apps/training/checkpoint.h"
 #include "core/math.h"
+#include "tests/support/checkpoints.h"
 #include "tests/support/runs.h"
 
 using namespace sigma;
-using namespace sigma::app;
 using namespace sigma::test;
 namespace fs = std::filesystem;
 
@@ -21,7 +21,7 @@ RunResult train(const fs::path& out, const Arguments& more) {
 }
 
 std::map<std::string, Tensor> tensors_of(const fs::path& checkpoint) {
-  return load_checkpoint(checkpoint.string()).content.tensors;
+  return read_raw(checkpoint.string()).content.tensors;
 }
 
 }  // namespace
@@ -110,12 +110,12 @@ TEST_CASE("weights that are not finite are named before anything is made of them
   fs::path original = folder / "run/weights/last.safetensors";
   train(folder / "run", {"--model", "lenet5"});
   for (const char* name : {"conv2.weight", "fc1.bias", "bn3.running_mean"}) {
-    Checkpoint c = load_checkpoint(original.string());
+    RawCheckpoint c = read_raw(original.string());
     Tensor bad = c.content.tensors.at(name).clone();
     bad.mutable_data<float>()[3] = std::nanf("");
     c.content.tensors[name] = bad;
     std::string path = (folder / "bad.safetensors").string();
-    save_checkpoint(path, c, false);
+    write_raw(path, c);
     for (const Arguments& verb :
          {Arguments{"compress", "--ratio", "0.5"}, Arguments{"train", "--max-steps", "1"}}) {
       RunResult r = run_sigma(verb + Arguments{"--checkpoint", path, "--out", (folder / "out").string()});

@@ -8,10 +8,10 @@ using namespace sigma;
 
 TEST_CASE("the search for a layer that is not finite counts no batch", "[trainer][regression]") {
   Dataset data = make_synth_digits(40, 10);
-  app::TrainSetup setup;
+  TrainSetup setup;
   setup.model = "cnn";
   setup.loader.batch_size = 8;
-  app::Trainer trainer(data, setup);
+  Trainer trainer(data, setup);
   trainer.step();
   StateDict before = test::copy_of(trainer.model());
   REQUIRE(before.find("bn1.num_batches_tracked")->item() == 1);

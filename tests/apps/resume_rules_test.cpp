@@ -1,8 +1,9 @@
 // What a run may be resumed with, and every combination of settings that has state of its own.
 #include <signal.h>
 
-#include "apps/training/checkpoint.h"
+#include "apps/training/checkpoint_schema.h"
 #include "core/parallel.h"
+#include "tests/support/checkpoints.h"
 #include "tests/support/runs.h"
 
 using namespace sigma;
@@ -44,7 +45,7 @@ TEST_CASE("training resumes exactly at any step, with any threads, batch norm, a
       for (bool nesterov : {false, true})
         for (double momentum : {0.0, 0.9}) {
           if (nesterov && momentum == 0) continue;
-          app::TrainSetup setup;
+          TrainSetup setup;
           setup.model = "lenet5";
           setup.input = {1, 28, 28, 10};
           setup.batch_norm = batch_norm;
@@ -57,12 +58,10 @@ TEST_CASE("training resumes exactly at any step, with any threads, batch norm, a
           setup.seed = 3;
           set_num_threads(1);
           // Everything of a checkpoint goes through the bytes of a file.
-          auto bytes_of = [](const app::Trainer& t) {
-            SafeTensors content;
-            content.tensors = t.state();
-            return serialize_safetensors(content);
+          auto bytes_of = [](const Trainer& t) {
+            return serialize_safetensors(content_of(checkpoint_of(t)));
           };
-          app::Trainer whole(data, setup);
+          Trainer whole(data, setup);
           std::vector<std::string> states{bytes_of(whole)};
           for (int64_t i = 0; i < kSteps; ++i) {
             whole.step();
@@ -75,9 +74,11 @@ TEST_CASE("training resumes exactly at any step, with any threads, batch norm, a
                                  << " nesterov " << nesterov << " step " << at << " threads " << threads);
               set_num_threads(threads);
               setup.loader.threads = threads - 1;
-              app::Trainer again(data, setup);
+              Trainer again(data, setup);
               const std::string& saved = states[static_cast<size_t>(at)];
-              again.restore(parse_safetensors(Bytes(saved.begin(), saved.end()), "memory"), at);
+              Checkpoint c =
+                  checkpoint_from(parse_safetensors(Bytes(saved.begin(), saved.end()), "memory"), "memory");
+              again.restore(c.weights, c.run->state, at);
               while (again.steps_done() < kSteps) again.step();
               CHECK(bytes_of(again) == states.back());
             }
@@ -134,7 +135,7 @@ TEST_CASE("the program resumes exactly in the middle and at the end of an epoch,
                 steps = read_text(run / "steps.csv");
     fs::remove(run / "summary.json");
     fs::remove(last);
-    auto previous = app::load_checkpoint((run / "weights/last-previous.safetensors").string());
+    auto previous = read_raw((run / "weights/last-previous.safetensors").string());
     CHECK(previous.meta["progress"]["step"].dump() == c.previous);
     RunResult r = run_sigma(Arguments{"train", "--resume", "--threads", c.threads} + to(run));
     INFO(r.err);
@@ -304,5 +305,5 @@ TEST_CASE("a run folder in use by another process is refused and left alone", "[
   CHECK(process.wait() == 128 + SIGTERM);
   CHECK(read_text(run.string() + ".err").empty());
   CHECK(fs::exists(run / "config.json"));
-  CHECK_NOTHROW(app::load_checkpoint((run / "weights/last.safetensors").string()));
+  CHECK_NOTHROW(load_checkpoint((run / "weights/last.safetensors").string()));
 }

@@ -7,6 +7,7 @@
 #include "apps/training/checkpoint.h"
 #include "core/math.h"
 #include "core/sha256.h"
+#include "tests/support/checkpoints.h"
 #include "tests/support/runs.h"
 
 using namespace sigma;
@@ -37,8 +38,7 @@ Json result_of(const fs::path& run) {
   all["steps_table"] = read_text(run / "steps.csv");
   all["confusion"] = read_text(run / "confusion.csv");
   for (const char* name : {"last", "best"}) {
-    auto content =
-        app::load_checkpoint((run / "weights" / (std::string(name) + ".safetensors")).string()).content;
+    auto content = read_raw((run / "weights" / (std::string(name) + ".safetensors")).string()).content;
     content.metadata.clear();
     Sha256 hash;
     hash.update(serialize_safetensors(content));
@@ -74,7 +74,7 @@ const Reference& reference() {
 
 bool has_checkpoint(const fs::path& run) {
   for (const char* name : {"last.safetensors", "last-previous.safetensors"}) try {
-      app::load_checkpoint((run / "weights" / name).string());
+      load_checkpoint((run / "weights" / name).string());
       return true;
     } catch (const Error&) {}
   return false;
@@ -239,7 +239,7 @@ TEST_CASE("a damaged checkpoint is refused by name, and the one before it takes 
       CHECK(contains(r.err, "last-previous.safetensors"));
       check_result(run);
       // The damaged file has not become the previous one.
-      CHECK_NOTHROW(app::load_checkpoint((run / "weights/last-previous.safetensors").string()));
+      CHECK_NOTHROW(load_checkpoint((run / "weights/last-previous.safetensors").string()));
     }
     overwrite(last, damages[i]);
     overwrite(run / "weights/last-previous.safetensors", damages[i]);

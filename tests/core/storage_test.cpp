@@ -1,6 +1,9 @@
 // The memory below tensors: versions that autograd relies on, and the pool.
 #include "core/storage.h"
 
+#include <thread>
+
+#include "core/allocation.h"
 #include "core/math.h"
 #include "tests/support/support.h"
 
@@ -71,4 +74,27 @@ TEST_CASE("large blocks start at a page of 2 MiB and hold what is written to the
     }
   }
   release_pool();
+}
+
+TEST_CASE("a scope counts and limits what its thread allocates", "[storage]") {
+  AllocationScope outer;
+  {
+    AllocationScope inner(900);
+    Tensor a = Tensor::empty({100});
+    CHECK(inner.total() == 400);
+    {
+      Tensor b = Tensor::empty({100});
+      CHECK(inner.in_use() == 800);
+    }
+    CHECK(inner.in_use() == 400);
+    CHECK(inner.total() == 800);
+    std::thread([] { Tensor::empty({1000}); }).join();  // another thread's
+    CHECK(inner.total() == 800);
+    CHECK_THROWS_AS(Tensor::empty({126}), Error);
+    CHECK_THROWS_AS(Tensor::empty({int64_t{1} << 40}), Error);
+    CHECK(inner.total() == 800);
+    CHECK_NOTHROW(Tensor::empty({50}));
+  }
+  CHECK(outer.total() == 1000);
+  CHECK(outer.in_use() == 0);
 }

@@ -108,17 +108,17 @@ TEST_CASE("a residual network learns on CIFAR-10 from its first steps", "[real-d
   fs::path base = real_data("cifar-10-batches-bin");
   if (base.empty()) return skip("CIFAR-10 is not downloaded (sigma data fetch cifar10)");
   Dataset d = load_dataset("cifar10", {base.string(), 32, 32});  // one batch, seen five times
-  app::TrainSetup setup;
+  TrainSetup setup;
   setup.model = "resnet20";
   setup.input = {3, 32, 32, 10};
   setup.loader.batch_size = 32;
   setup.loader.normalization = standard(d);
   setup.optimizer = {"sgd", 0.02, 5e-4, {{"momentum", 0.9}}};
   setup.schedule = {parse_schedule("constant"), 5, 0};
-  app::Trainer trainer(d, setup);
+  Trainer trainer(d, setup);
   double before = INFINITY;
   for (int i = 0; i < 5; ++i) {
-    app::StepResult r = trainer.step();
+    StepResult r = trainer.step();
     INFO("step " << i << " loss " << r.loss << " before " << before);
     CHECK(std::isfinite(r.loss));
     CHECK(r.loss < before);

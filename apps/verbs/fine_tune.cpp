@@ -1,4 +1,4 @@
-#include "apps/training/fine_tune.h"
+#include "apps/verbs/fine_tune.h"
 
 #include <filesystem>
 
@@ -36,7 +36,6 @@ Start start_of(const Options& given) {
   if (o.checkpoint.empty()) return s;
   const auto [path, content] = starting_file(o);
   s.network = model_from(content, path);
-  check_finite(*s.network, path);
   const SavedModel& m = *s.network;
   auto follow = [&](const char* flag, std::string& value, const std::string& saved) {
     if (is_given(o, flag) && value != saved)

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "apps/flags/options.h"
 #include "apps/training/checkpoint.h"
 
 namespace sigma::app {

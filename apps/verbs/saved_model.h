@@ -1,0 +1,22 @@
+// What the verbs that take --checkpoint share.
+#pragma once
+
+#include <string>
+
+#include "apps/flags/options.h"
+#include "apps/training/checkpoint.h"
+
+namespace sigma::app {
+
+// The network of --checkpoint; throws kind usage when there is none.
+SavedModel model_of(const Options& options);
+
+// The data set of --data, or the one the network was trained on; throws kind usage when images or classes do
+// not fit the network. Other class names than those it was trained on are a warning.
+Dataset dataset_for(const SavedModel& model, const Options& options, int64_t limit_train);
+
+// evaluate(), until a signal asks to stop: then it throws Stopped.
+EvalResult evaluate_or_stop(Module& model, const Dataset& data, const Normalization& normalization,
+                            int64_t limit = 0);
+
+}  // namespace sigma::app
