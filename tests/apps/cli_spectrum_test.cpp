@@ -5,6 +5,7 @@
 #include "apps/training/checkpoint.h"
 #include "core/linalg.h"
 #include "core/math.h"
+#include "data/formats/image.h"
 #include "layers/layers.h"
 #include "tests/support/checkpoints.h"
 #include "tests/support/runs.h"
