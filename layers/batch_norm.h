@@ -14,10 +14,10 @@
 //
 // It can be differentiated twice.
 //
-// Numerics. Sums are float64 around a pivot, and the mean is kept as a float and a remainder, so that x -
-// mean loses nothing: with mean 1e4 and deviation 1e-2 the error is 3e-7, where PyTorch's is 5e-3; 1e30 does
-// not overflow; a constant channel gives exactly the bias. Saved for backward: x, and mean and 1/sqrt(v+eps)
-// of each channel, nothing of x's size else.
+// Numerics. Sums are float64 around a pivot, and the mean is kept as a float and a remainder, so that
+// x - mean loses nothing: with mean 1e4 and deviation 1e-2 the error is 3e-7, where PyTorch's is 5e-3; 1e30
+// does not overflow; a constant channel gives exactly the bias. Saved for backward: x, and mean and
+// 1/sqrt(v+eps) of each channel, nothing of x's size else.
 //
 // Deviations from PyTorch: num_batches_tracked grows only when the forward pass succeeds; the number of
 // channels is checked even without buffers and parameters; eps = 0 on a constant channel gives the bias in

@@ -30,8 +30,10 @@ Tensor batch_norm_statistics(const Rows& x, const BatchNormArguments& a, const T
 Variable normalize(const Variable& x, const Rows& rows, const Tensor& statistics,
                    const BatchNormArguments& a);
 
-// Constants of y = (x - mean) * scale + shift, in the data's precision, a value a channel each. With scale =
-// gamma * invstd, and the shift takes up what rounding the mean to T lost.
+// Constants of y = (x - mean) * scale + shift, in the data's precision, a value a channel each:
+//
+//   scale = gamma * invstd
+//   shift = beta - what rounding the mean to T lost, scaled
 template <class T>
 struct NormConstants {
   std::vector<T> mean, scale, shift;

@@ -9,6 +9,7 @@
 #include "layers/dropout.h"        // Dropout
 #include "layers/flatten.h"        // Flatten
 #include "layers/group_norm.h"     // GroupNorm
+#include "layers/layer_norm.h"     // LayerNorm
 #include "layers/linear.h"         // Linear
 #include "layers/pooling.h"        // MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool2d
 #include "layers/residual.h"       // Residual, BasicBlock

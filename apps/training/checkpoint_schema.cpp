@@ -7,6 +7,7 @@
 #include "core/json.h"
 #include "core/math.h"
 #include "core/text.h"
+#include "data/formats/image.h"
 
 namespace sigma {
 namespace {

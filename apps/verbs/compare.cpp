@@ -17,6 +17,7 @@
 #include "apps/run/run_folder.h"
 #include "apps/run/signals.h"
 #include "apps/verbs/compare_arm.h"
+#include "core/file.h"
 #include "core/parallel.h"
 #include "core/text.h"
 

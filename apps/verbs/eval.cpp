@@ -8,6 +8,7 @@
 #include "apps/run/output.h"
 #include "apps/run/signals.h"
 #include "apps/verbs/saved_model.h"
+#include "core/file.h"
 
 namespace sigma::app {
 namespace {

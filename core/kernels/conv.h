@@ -1,6 +1,7 @@
 // Convolution kernels on channels_last images. Sizes: n images, h x w pixels, c_in and c_out channels, kh x
-// kw taps. Weights are [c_out][kh][kw][c_in / groups]: the channels_last form of PyTorch's (c_out, c_in /
-// groups, kh, kw).
+// kw taps. Weights are the channels_last form of PyTorch's (c_out, c_in / groups, kh, kw):
+//
+//   [c_out][kh][kw][c_in / groups]
 //
 // 3x3 convolutions of stride 1 in float32 go by Winograd's algorithm (conv_winograd.h), all others by packed
 // register-blocked sums (conv_direct.h).

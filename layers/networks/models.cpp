@@ -87,7 +87,8 @@ Net vgg(const ModelInput& in, bool bn) {
   return net;
 }
 
-Net resnet(int depth, const ModelInput& in, bool bn) {
+template <int kDepth>
+Net resnet(const ModelInput& in, bool bn) {
   auto net = std::make_shared<Sequential>();
   net->add<Conv2d>("conv1", in.channels, 16, Conv2dOptions{.padding = 1, .bias = !bn});
   if (bn) net->add<BatchNorm2d>("bn1", 16);
@@ -95,7 +96,7 @@ Net resnet(int depth, const ModelInput& in, bool bn) {
   int64_t width = 16;
   for (int stage = 0; stage < 3; ++stage) {
     auto blocks = std::make_shared<Sequential>();
-    for (int i = 0; i < (depth - 2) / 6; ++i) {
+    for (int i = 0; i < (kDepth - 2) / 6; ++i) {
       int64_t out = 16 << stage;
       blocks->append(std::make_shared<BasicBlock>(width, out, stage > 0 && i == 0 ? 2 : 1, bn));
       width = out;
@@ -108,34 +109,29 @@ Net resnet(int depth, const ModelInput& in, bool bn) {
   return net;
 }
 
-// One line a network: name, smallest image side its pooling leaves something of, depth for the resnets,
-// builder.
+// One line a network: name, smallest image side that its pooling leaves something of, whether it was designed
+// for colour images of 32 x 32, builder.
 struct Entry {
   const char* name;
   int64_t min_side;
   bool color;
-  std::function<Net(const ModelInput&, bool)> build;
+  Net (*build)(const ModelInput&, bool batch_norm);
 };
-const std::vector<Entry>& entries() {
-  static const std::vector<Entry> all = [] {
-    std::vector<Entry> list = {{"mlp", 1, false, mlp},
-                               {"sigmoid-mlp", 1, false, sigmoid_mlp},
-                               {"lenet5", 12, false, lenet5},
-                               {"cnn", 4, false, cnn},
-                               {"vgg", 8, true, vgg}};
-    for (int depth : {20, 32, 44, 56, 110}) {
-      static const char* names[] = {"resnet20", "resnet32", "resnet44", "resnet56", "resnet110"};
-      const char* name = names[depth == 110 ? 4 : (depth - 20) / 12];
-      list.push_back(
-          {name, 1, true, [depth](const ModelInput& in, bool bn) { return resnet(depth, in, bn); }});
-    }
-    return list;
-  }();
-  return all;
-}
+constexpr Entry kEntries[] = {
+    {"mlp", 1, false, mlp},
+    {"sigmoid-mlp", 1, false, sigmoid_mlp},
+    {"lenet5", 12, false, lenet5},
+    {"cnn", 4, false, cnn},
+    {"vgg", 8, true, vgg},
+    {"resnet20", 1, true, resnet<20>},
+    {"resnet32", 1, true, resnet<32>},
+    {"resnet44", 1, true, resnet<44>},
+    {"resnet56", 1, true, resnet<56>},
+    {"resnet110", 1, true, resnet<110>},
+};
 
 const Entry& entry(const std::string& name) {
-  for (const Entry& e : entries())
+  for (const Entry& e : kEntries)
     if (name == e.name) return e;
   fail(ErrorKind::usage, "model", "unknown name \"{}\", expected one of {}", name, join(model_names(), ", "));
 }
@@ -145,7 +141,7 @@ const Entry& entry(const std::string& name) {
 const std::vector<std::string>& model_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> list;
-    for (const Entry& e : entries()) list.push_back(e.name);
+    for (const Entry& e : kEntries) list.push_back(e.name);
     return list;
   }();
   return names;

@@ -19,11 +19,13 @@ namespace sigma {
 // Every singular value of a convolution with circular padding on images (C_in, h, w); Sedghi, Gupta and Long,
 // "The Singular Values of Convolutional Layers", ICLR 2019.
 //
-//   weight (C_out, C_in / groups, KH, KW), float32 or float64.
-//   Stride 1: the values of the C_out x C_in matrices W(f) = sum_uv weight[:, :, u, v] e^(2 pi i (f1 u / h +
-//   f2 v / w)), one for each of the h w frequencies f. With stride s the frequencies g + (a h/s, b w/s) fall
-//   on one output frequency g (aliasing): the values of the C_out x s^2 C_in matrices of their W side by
-//   side, divided by s, one for each of the h w / s^2 output frequencies. Groups are operators of their own.
+//   weight    (C_out, C_in / groups, KH, KW), float32 or float64
+//   W(f)      sum_uv weight[:, :, u, v] e^(2 pi i (f1 u / h + f2 v / w)), C_out x C_in
+//   stride 1  the values of W(f), for each of the h w frequencies f
+//   stride s  the values of the C_out x s^2 C_in matrices of W(g + (a h/s, b w/s)), a, b < s, side by side,
+//             divided by s, for each of the h w / s^2 output frequencies g: those of a matrix fall on one
+//             (aliasing)
+//   groups    are operators of their own
 //
 // Returns groups * (h/s) (w/s) * min(C_out, s^2 C_in) / groups values, float64, descending, each to about
 // 1e-15 of the largest. A kernel larger than the image wraps around it. The amount of padding does not

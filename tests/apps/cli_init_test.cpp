@@ -4,6 +4,7 @@
 
 #include "apps/flags/config.h"
 #include "apps/training/initial_weights.h"
+#include "apps/training/trainer.h"
 #include "core/math.h"
 #include "layers/conv2d.h"
 #include "layers/linear.h"

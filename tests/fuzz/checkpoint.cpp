@@ -1,6 +1,7 @@
 #include "apps/training/checkpoint.h"
 
 #include "core/check.h"
+#include "core/safetensors.h"
 #include "layers/networks/models.h"
 #include "tests/fuzz/target.h"
 
@@ -30,7 +31,6 @@ void parse(const Bytes& bytes) {
   add_digest(content);
   const std::string whole = serialize_safetensors(content);
   const MemoryFile file(Bytes(whole.begin(), whole.end()));
-  using namespace app;
   model_from(load_checkpoint(file.path()), file.path());
 }
 

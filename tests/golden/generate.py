@@ -150,6 +150,18 @@ def group_norm():
     golden.save()
 
 
+def layer_norm():
+    golden = Golden("layer_norm", 41)
+    cases = [((3, 6), 1), ((2, 4, 5), 1), ((2, 3, 4), 2), ((2, 3, 2, 2), 3), ((1, 17), 1), ((2, 2, 3, 5), 1)]
+    for i in range(24):
+        shape, last = cases[i % len(cases)]
+        scale, shift = [(1, 0), (3, 10), (20, 100), (0.05, -2)][i // 6]
+        o = {"normalized": shape[-last:], "eps": [1e-5, 1e-3][i // 3 % 2], "affine": i % 5 != 4}
+        net = nn.LayerNorm(o["normalized"], eps=o["eps"], elementwise_affine=o["affine"])
+        golden.module(net, golden.normal(*shape, scale=scale, shift=shift), o)
+    golden.save()
+
+
 def activations():
     shapes = [(1,), (7,), (8,), (9,), (15,), (16,), (17,), (31,), (33,), (64,), (65,), (3, 5), (2, 3, 4), (2, 3, 2, 2),
               (2, 1, 3, 3), (1, 17, 2, 1), (4, 4), (0, 3), (2, 2, 2, 2, 2), (100,), (6, 6), (40,)]
@@ -394,6 +406,7 @@ def main():
     batch_norm("batch_norm2d", nn.BatchNorm2d, [(4, 3, 2, 2), (2, 1, 1, 3), (1, 4, 3, 2), (2, 17, 2, 1), (3, 2, 4, 3),
                                                 (2, 5, 1, 1), (1, 2, 5, 5), (5, 3, 1, 2), (2, 8, 2, 2)])
     group_norm()
+    layer_norm()
     activations()
     pools()
     flatten()

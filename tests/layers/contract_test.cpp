@@ -1,6 +1,7 @@
 // What passes over networks ask of a layer, and a layer of one's own that answers: everything here is defined
 // in this file, and it is compressed, folded, measured and traced without an edit elsewhere.
 #include "core/math.h"
+#include "layers/checks.h"
 #include "layers/layers.h"
 #include "tests/support/batch_norm_reference.h"
 #include "tests/support/support.h"
@@ -14,6 +15,7 @@ namespace {
 // A linear map of the channels of sequences: y[n,o,l] = sum_c w[o,c] x[n,c,l] + b[o], x (N, C, L).
 class Pointwise : public AffineLayer {
  public:
+  static std::vector<LayerExample> examples() { return {example<Pointwise>("sequences", {2, 3, 5}, 3, 4)}; }
   Pointwise(int64_t in, int64_t out, bool with_bias = true)
       : AffineLayer({.in = in, .out = out, .bias = with_bias, .features = 1}, "pointwise") {}
   Variable forward(const Variable& x) override {
@@ -25,6 +27,8 @@ class Pointwise : public AffineLayer {
     return std::make_shared<Pointwise>(f.in, f.out, f.bias);
   }
 };
+
+SIGMA_LAYER(Pointwise);
 
 // Groups of channels apart from each other: an affine layer that cannot be factored.
 class Grouped : public AffineLayer {
@@ -65,6 +69,11 @@ std::shared_ptr<Sequential> sequences() {
 TEST_CASE("a layer of one's own meets the module contract", "[contract]") {
   check_module([] { return std::make_shared<Pointwise>(3, 4); }, {2, 3, 5});
   check_module([] { return std::make_shared<Grouped>(6, 4, 2); }, {3, 6});
+  // SIGMA_LAYER put it into the table that sigma gradcheck walks through, beside the library's.
+  std::vector<CheckRow> rows = gradcheck_layers("Pointwise");
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].result.passed);
+  CHECK(layer_names().size() > 20);
 }
 
 TEST_CASE("a layer of one's own is factored into layers of its kind", "[contract]") {

@@ -20,7 +20,7 @@ double variance_of(const Tensor& t) {
   Tensor d = sub(t.to(DType::float64), Tensor::scalar(mean_of(t), DType::float64));
   return mean_of(mul(d, d));
 }
-double largest_of(const Tensor& t) { return amax(abs(t.reshape({-1})), 0).item(); }
+double largest_of(const Tensor& t) { return max(abs(t)).item(); }
 
 }  // namespace
 
