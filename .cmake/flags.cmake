@@ -27,6 +27,9 @@ if(SIGMA_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   add_compile_options(-Wno-maybe-uninitialized)  # GCC 12 warns in its own <regex> under sanitizers
   add_compile_options(-Wno-tsan)                 # std::atomic_thread_fence in its own <memory>
 endif()
+if(SIGMA_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 option(SIGMA_COVERAGE "Count executed lines" OFF)
 if(SIGMA_COVERAGE)
   add_compile_options(--coverage -fprofile-update=atomic)

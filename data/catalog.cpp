@@ -5,6 +5,8 @@
 #include "core/check.h"
 #include "core/sha256.h"
 #include "data/dataset.h"
+#include "data/formats/cifar.h"
+#include "data/formats/gzip.h"
 
 namespace sigma {
 namespace {
@@ -18,13 +20,22 @@ std::vector<CatalogFile> mnist_like(std::vector<CatalogFile> files) {
   return files;
 }
 
+// Folders and descriptions are those of the table of data sets.
+std::vector<CatalogEntry> with_table(std::vector<CatalogEntry> entries) {
+  for (CatalogEntry& e : entries)
+    for (const DatasetRow& row : dataset_table())
+      if (row.name == e.name) {
+        e.folder = row.folder;
+        e.about = row.about;
+      }
+  return entries;
+}
+
 }  // namespace
 
 const std::vector<CatalogEntry>& catalog() {
-  static const std::vector<CatalogEntry> entries = {
+  static const std::vector<CatalogEntry> entries = with_table({
       {"mnist",
-       "mnist",
-       "handwritten digits, 60,000 + 10,000, 28x28 grey",
        {"https://ossci-datasets.s3.amazonaws.com/mnist/",
         "https://storage.googleapis.com/cvdf-datasets/mnist/"},
        mnist_like({{"", 9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -36,24 +47,18 @@ const std::vector<CatalogEntry>& catalog() {
                    {"", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
                     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"}})},
       {"fashion-mnist",
-       "fashion-mnist",
-       "articles of clothing, 60,000 + 10,000, 28x28 grey",
        {"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"},
        mnist_like({{"", 26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84", ""},
                    {"", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845", ""},
                    {"", 4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", ""},
                    {"", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", ""}})},
       {"kmnist",
-       "kmnist",
-       "cursive Japanese characters, 60,000 + 10,000, 28x28 grey",
        {"http://codh.rois.ac.jp/kmnist/dataset/kmnist/"},
        mnist_like({{"", 18165135, "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4", ""},
                    {"", 29497, "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17", ""},
                    {"", 3041136, "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5", ""},
                    {"", 5120, "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c", ""}})},
       {"cifar10",
-       "cifar-10-batches-bin",
-       "photographs of ten kinds of things, 50,000 + 10,000, 32x32 colour",
        {"https://www.cs.toronto.edu/~kriz/"},
        {{"cifar-10-binary.tar.gz", 170052171,
          "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", ""}},
@@ -61,14 +66,12 @@ const std::vector<CatalogEntry>& catalog() {
        {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin",
         "test_batch.bin", "batches.meta.txt", "readme.html"}},
       {"cifar100",
-       "cifar-100-binary",
-       "photographs of a hundred kinds of things, 50,000 + 10,000, 32x32 colour",
        {"https://www.cs.toronto.edu/~kriz/"},
        {{"cifar-100-binary.tar.gz", 168513733,
          "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec", ""}},
        true,
        {"train.bin", "test.bin", "fine_label_names.txt", "coarse_label_names.txt"}},
-  };
+  });
   return entries;
 }
 

@@ -15,11 +15,12 @@ struct CatalogFile {
   std::string sha256_unpacked;  // of the content of a .gz; empty when not known
 };
 struct CatalogEntry {
-  std::string name, folder, about;
+  std::string name;                  // in dataset_table()
   std::vector<std::string> mirrors;  // base addresses, each with a trailing slash
   std::vector<CatalogFile> files;
-  bool archive = false;              // one .tar.gz whose members go to `folder`
-  std::vector<std::string> members;  // the only names taken from the archive
+  bool archive = false;                 // one .tar.gz whose members go to `folder`
+  std::vector<std::string> members;     // the only names taken from the archive
+  std::string folder = "", about = "";  // from that table
 };
 const std::vector<CatalogEntry>& catalog();
 const CatalogEntry* find_in_catalog(const std::string& name);  // null when it is not there

@@ -4,14 +4,14 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "core/check.h"
+#include "core/file.h"
 #include "core/math.h"
 #include "core/sha256.h"
 #include "core/text.h"
 
 namespace sigma {
 namespace {
-
-std::vector<std::string> digits() { return {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}; }
 
 void limit(Split& split, int64_t count) {
   if (count <= 0 || count >= split.size()) return;
@@ -21,32 +21,36 @@ void limit(Split& split, int64_t count) {
   split.labels = index_rows(split.labels, rows);
 }
 
-Dataset load_files(const std::string& name, const std::string& base, const DatasetOptions& options) {
-  auto in = [&](const char* folder) { return (std::filesystem::path(base) / folder).string(); };
-  if (name == "mnist") return load_idx(in("mnist"), digits());
-  if (name == "fashion-mnist")
-    return load_idx(in("fashion-mnist"), {"t-shirt", "trouser", "pullover", "dress", "coat", "sandal",
-                                          "shirt", "sneaker", "bag", "boot"});
-  if (name == "kmnist")
-    return load_idx(in("kmnist"), {"o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"});
-  if (name == "cifar10") return load_cifar(in("cifar-10-batches-bin"), false);
-  if (name == "cifar100") return load_cifar(in("cifar-100-binary"), true);
-  // Image i does not depend on how many there are, so what a limit would drop need not be drawn.
-  auto count = [](int64_t all, int64_t most) { return most > 0 ? std::min(all, most) : all; };
-  int64_t train = count(12000, options.limit_train), test = count(2000, options.limit_test);
-  if (name == "synth-digits") return make_synth_digits(train, test);
-  if (name == "synth-objects") return make_synth_objects(train, test);
-  if (name.rfind("folder:", 0) == 0) return load_image_folder(name.substr(7));
-  fail(ErrorKind::usage, "--data", "unknown data set \"{}\", expected one of {} or folder:PATH", name,
-       join(dataset_names(), ", "));
-}
-
 }  // namespace
 
+bool DatasetRow::is(const std::string& a_name) const {
+  return takes_path() ? a_name.starts_with(name.substr(0, name.size() - 4)) : a_name == name;
+}
+
 const std::vector<std::string>& dataset_names() {
-  static const std::vector<std::string> names = {"mnist",    "fashion-mnist", "kmnist",       "cifar10",
-                                                 "cifar100", "synth-digits",  "synth-objects"};
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const DatasetRow& row : dataset_table())
+      if (!row.takes_path()) all.push_back(row.name);
+    return all;
+  }();
   return names;
+}
+
+std::string dataset_usage() {
+  std::string text;
+  for (const DatasetRow& row : dataset_table()) text += (text.empty() ? "" : "|") + row.name;
+  return text;
+}
+
+std::string absolute_data_name(const std::string& name) {
+  for (const DatasetRow& row : dataset_table()) {
+    if (!row.takes_path() || !row.is(name)) continue;
+    const size_t prefix = row.name.size() - 4;
+    const auto path = std::filesystem::absolute(name.substr(prefix)).lexically_normal();
+    return name.substr(0, prefix) + path.string();
+  }
+  return name;
 }
 
 std::string default_data_dir() {
@@ -56,11 +60,23 @@ std::string default_data_dir() {
 }
 
 Dataset load_dataset(const std::string& name, const DatasetOptions& options) {
-  Dataset d = load_files(name, options.data_dir.empty() ? default_data_dir() : options.data_dir, options);
-  d.name = name;
-  limit(d.train, options.limit_train);
-  limit(d.test, options.limit_test);
-  return d;
+  for (const DatasetRow& row : dataset_table()) {
+    if (!row.is(name)) continue;
+    const std::string base = options.data_dir.empty() ? default_data_dir() : options.data_dir;
+    Dataset d = row.load(row.takes_path() ? name.substr(row.name.size() - 4)
+                                          : (std::filesystem::path(base) / row.folder).string(),
+                         options);
+    d.name = name;
+    limit(d.train, options.limit_train);
+    limit(d.test, options.limit_test);
+    return d;
+  }
+  std::string names, last;
+  for (const DatasetRow& row : dataset_table()) {
+    names += (names.empty() || last.empty() ? "" : ", ") + last;
+    last = row.name;
+  }
+  fail(ErrorKind::usage, "data", "unknown data set \"{}\", expected one of {} or {}", name, names, last);
 }
 
 std::string fingerprint(const Dataset& d) {

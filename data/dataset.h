@@ -4,9 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "core/file.h"
 #include "core/tensor.h"
-#include "data/formats/image.h"
 
 namespace sigma {
 
@@ -36,35 +34,35 @@ struct DatasetOptions {
 // $SIGMA_DATA_DIR, else ~/.cache/sigma.
 std::string default_data_dir();
 
-// mnist, fashion-mnist, kmnist, cifar10, cifar100, folder:PATH, synth-digits, synth-objects. Throws kind
-// usage for an unknown name, kind io when files are missing, kind data when they are malformed; messages name
-// the file and the byte.
+// One of dataset_table(). Throws kind usage for an unknown name, kind io when files are missing, kind data
+// when they are malformed; messages name the file and the byte.
 Dataset load_dataset(const std::string& name, const DatasetOptions& options = {});
-const std::vector<std::string>& dataset_names();
 
-// A digest of sizes, labels and pixels, so that a resumed run sees that the data changed.
-std::string fingerprint(const Dataset& dataset);
+// What load_dataset knows: a row a data set, and one, "folder:PATH", for a format that reads the user's own.
+struct DatasetRow {
+  std::string name, about;
+  std::string folder;  // of its files in the data folder; empty: it is made here, or is the user's own
+  // `path` is the data folder's `folder`, or the PATH of the name.
+  Dataset (*load)(const std::string& path, const DatasetOptions& options);
 
-// Readers, one a format.
-//
-// MNIST family: four IDX files (http://yann.lecun.com/exdb/mnist), plain or .gz.
-Dataset load_idx(const std::string& folder, std::vector<std::string> class_names);
-// One IDX file of unsigned bytes: dims and data.
-struct IdxFile {
-  std::vector<int64_t> dims;
-  Bytes data;
+  bool takes_path() const { return name.ends_with(":PATH"); }
+  bool built_in() const { return folder.empty() && !takes_path(); }
+  bool is(const std::string& a_name) const;  // "folder:x" is "folder:PATH"
 };
-IdxFile parse_idx(const Bytes& bytes, const std::string& place, int expected_rank);
-// Inflates exactly one gzip member; output is bounded by 1100 times the input.
-Bytes gunzip(const Bytes& bytes, const std::string& place);
-// CIFAR binary files: 1 (10 classes) or 2 (100 classes) label bytes, then 32x32 red, green and blue planes.
-Dataset load_cifar(const std::string& folder, bool hundred);
-// train/<class>/*.png|jpg|jpeg and test/<class>/...; all images of one size. Classes are those of train, in
-// byte order.
-Dataset load_image_folder(const std::string& path);
+const std::vector<DatasetRow>& dataset_table();
+// Of the table: mnist, ..., without those that take a path.
+const std::vector<std::string>& dataset_names();
+// For a help text: "mnist|...|folder:PATH".
+std::string dataset_usage();
+
+// The same data set from any working folder: "folder:x" with the absolute path of x; other names as they are.
+std::string absolute_data_name(const std::string& name);
 
 // Built-in generators: image i is a function of (part, i) alone.
 Dataset make_synth_digits(int64_t train, int64_t test);   // 28x28 grey, ten digits from strokes
 Dataset make_synth_objects(int64_t train, int64_t test);  // 32x32 colour, five shapes x two textures
+
+// A digest of sizes, labels and pixels, so that a resumed run sees that the data changed.
+std::string fingerprint(const Dataset& dataset);
 
 }  // namespace sigma

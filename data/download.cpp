@@ -1,6 +1,7 @@
 #include "data/download.h"
 
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -51,11 +52,31 @@ size_t on_data(char* data, size_t size, size_t count, void* user) {
   return bytes;
 }
 
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+// Someone else may have put a link there, to a file of ours that the download would then overwrite.
+void refuse_link(const std::string& part) {
+  std::error_code ignored;
+  if (fs::is_symlink(fs::symlink_status(part, ignored)))
+    fail(ErrorKind::io, part, "expected a file, found a symbolic link; remove it");
+}
+
+// For writing, at its end; made when it is not there.
+File open_part(const std::string& part) {
+  refuse_link(part);
+  const int fd = ::open(part.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  File file(fd < 0 ? nullptr : ::fdopen(fd, "r+b"), std::fclose);
+  if (!file) fail(ErrorKind::io, part, "cannot open for writing: {}", std::strerror(errno));
+  std::fseek(file.get(), 0, SEEK_END);
+  return file;
+}
+
 // One try from one address. Returns "" or what went wrong; the .part keeps what arrived.
 std::string try_url(const std::string& url, const std::string& part, const FetchRequest& request,
                     const FetchProgress& progress) {
   std::unique_ptr<CURL, void (*)(CURL*)> curl(curl_easy_init(), curl_easy_cleanup);
   if (!curl) return "libcurl could not be initialised";
+  refuse_link(part);
   std::error_code ignored;
   uint64_t have = fs::exists(part, ignored) ? fs::file_size(part, ignored) : 0;
   if (request.bytes &&
@@ -64,10 +85,7 @@ std::string try_url(const std::string& url, const std::string& part, const Fetch
     fs::remove(part, ignored);
     have = 0;
   }
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(part.c_str(), have ? "r+b" : "wb"),
-                                                       std::fclose);
-  if (!file) fail(ErrorKind::io, part, "cannot open for writing: {}", std::strerror(errno));
-  std::fseek(file.get(), 0, SEEK_END);
+  File file = open_part(part);
   Transfer t{file.get(), curl.get(), have, request.bytes, have};
   t.progress = &progress;
   t.url = &url;

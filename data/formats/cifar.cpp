@@ -1,50 +1,40 @@
+#include "data/formats/cifar.h"
+
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
-#include "data/dataset.h"
+#include "core/check.h"
+#include "core/text.h"
 
 namespace sigma {
 namespace {
 
-constexpr size_t kPixels = 32 * 32;
-
-void append_file(const std::string& path, bool hundred, Bytes& images, std::vector<int64_t>& labels) {
-  std::string place = std::filesystem::path(path).filename().string();
-  Bytes bytes = read_file(path, uint64_t{1} << 30);
-  size_t label_bytes = hundred ? 2 : 1, record = label_bytes + 3 * kPixels;
-  if (bytes.empty() || bytes.size() % record)
-    fail(ErrorKind::data, place, "{} bytes, expected a multiple of {} (one image and its label)",
-         bytes.size(), record);
-  int limit = hundred ? 100 : 10;
-  for (size_t at = 0; at < bytes.size(); at += record) {
-    const uint8_t* label = bytes.data() + at + label_bytes - 1;
-    if (hundred && bytes[at] >= 20)
-      fail(ErrorKind::data, place, "at byte {}: coarse label {}, expected 0..19", at, bytes[at]);
-    if (*label >= limit)
-      fail(ErrorKind::data, place, "at byte {}: label {}, expected 0..{}", at + label_bytes - 1, *label,
-           limit - 1);
-    labels.push_back(*label);
-    const uint8_t* planes = label + 1;
-    for (size_t p = 0; p < kPixels; ++p)
-      for (size_t c = 0; c < 3; ++c) images.push_back(planes[c * kPixels + p]);
-  }
-}
+constexpr int64_t kSide = 32;
+constexpr size_t kPixels = kSide * kSide;
 
 Split load_part(const std::string& folder, const std::vector<std::string>& files, bool hundred) {
-  Bytes images;
-  std::vector<int64_t> labels;
+  std::vector<Split> parts;
+  int64_t images = 0;
   for (const std::string& file : files) {
-    std::string path = (std::filesystem::path(folder) / file).string();
+    std::filesystem::path path = std::filesystem::path(folder) / file;
     std::error_code ignored;
     if (!std::filesystem::exists(path, ignored))
-      fail(ErrorKind::io, path, "the file does not exist; `sigma data fetch` downloads the public data sets");
-    append_file(path, hundred, images, labels);
+      fail(ErrorKind::io, path.string(),
+           "the file does not exist; `sigma data fetch` downloads the public data sets");
+    parts.push_back(parse_cifar(read_file(path.string(), uint64_t{1} << 30), file, hundred));
+    images += parts.back().size();
   }
+  if (parts.size() == 1) return parts[0];
   Split split;
-  split.images =
-      Tensor::empty({static_cast<int64_t>(labels.size()), 3, 32, 32}, DType::uint8, Layout::channels_last);
-  std::copy(images.begin(), images.end(), split.images.mutable_data<uint8_t>());
-  split.labels = Tensor::from<int64_t>(labels, {static_cast<int64_t>(labels.size())});
+  split.images = Tensor::empty({images, 3, kSide, kSide}, DType::uint8, Layout::channels_last);
+  split.labels = Tensor::empty({images}, DType::int64);
+  auto* pixels = split.images.mutable_data<uint8_t>();
+  auto* labels = split.labels.mutable_data<int64_t>();
+  for (const Split& part : parts) {
+    pixels = std::copy_n(part.images.data<uint8_t>(), part.images.numel(), pixels);
+    labels = std::copy_n(part.labels.data<int64_t>(), part.size(), labels);
+  }
   return split;
 }
 
@@ -63,13 +53,40 @@ std::vector<std::string> class_names(const std::string& path, size_t count) {
     }
     if (!line.empty()) names.push_back(line);
   }
-  if (names.size() == count) return names;
+  if (names.size() == count && std::all_of(names.begin(), names.end(), is_printable)) return names;
   names.clear();
   for (size_t i = 0; i < count; ++i) names.push_back(std::to_string(i));
   return names;
 }
 
 }  // namespace
+
+Split parse_cifar(const Bytes& bytes, const std::string& place, bool hundred) {
+  const size_t label_bytes = hundred ? 2 : 1, record = label_bytes + 3 * kPixels;
+  if (bytes.empty() || bytes.size() % record)
+    fail(ErrorKind::data, place, "{} bytes, expected a multiple of {} (one image and its label)",
+         bytes.size(), record);
+  const auto count = static_cast<int64_t>(bytes.size() / record);
+  const int limit = hundred ? 100 : 10;
+  Split split;
+  split.images = Tensor::empty({count, 3, kSide, kSide}, DType::uint8, Layout::channels_last);
+  split.labels = Tensor::empty({count}, DType::int64);
+  auto* pixels = split.images.mutable_data<uint8_t>();
+  auto* labels = split.labels.mutable_data<int64_t>();
+  for (size_t at = 0; at < bytes.size(); at += record) {
+    const uint8_t* label = bytes.data() + at + label_bytes - 1;
+    if (hundred && bytes[at] >= 20)
+      fail(ErrorKind::data, place, "at byte {}: coarse label {}, expected 0..19", at, bytes[at]);
+    if (*label >= limit)
+      fail(ErrorKind::data, place, "at byte {}: label {}, expected 0..{}", at + label_bytes - 1, *label,
+           limit - 1);
+    *labels++ = *label;
+    const uint8_t* planes = label + 1;
+    for (size_t p = 0; p < kPixels; ++p)
+      for (size_t c = 0; c < 3; ++c) *pixels++ = planes[c * kPixels + p];
+  }
+  return split;
+}
 
 Dataset load_cifar(const std::string& folder, bool hundred) {
   Dataset d;

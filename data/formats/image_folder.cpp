@@ -1,9 +1,12 @@
+#include "data/formats/image_folder.h"
+
 #include <algorithm>
 #include <filesystem>
-#include <map>
 
+#include "core/check.h"
 #include "core/parallel.h"
-#include "data/dataset.h"
+#include "core/text.h"
+#include "data/formats/image.h"
 
 namespace sigma {
 namespace {
@@ -42,6 +45,11 @@ std::vector<File> list_part(const fs::path& part, std::vector<std::string>& clas
   if (!fs::is_directory(part, ignored))
     fail(ErrorKind::io, part.string(), "expected a folder with one folder of images a class");
   std::vector<std::string> names = names_in(part, true);
+  for (const std::string& name : names)  // they go into files and onto the terminal
+    if (!is_printable(name))
+      fail(ErrorKind::data, part.string(),
+           "the class folder \"{}\" has a name that is not UTF-8 or holds control characters; rename it",
+           name);
   if (names.empty()) fail(ErrorKind::data, part.string(), "expected at least one class folder, found none");
   if (training) classes = names;
   std::vector<File> files;

@@ -230,6 +230,7 @@ class Checker {
     const int approximation = byte();
     scan.high = approximation >> 4;
     scan.low = approximation & 15;
+    if (!frame_.progressive) scan.last = 63;  // some files say 0, and decoders do not look
     frame_.progressive ? check_progression(scan) : check_sequence(scan);
     for (size_t i = 0; i < selected.size(); ++i) {
       ScanPart& part = scan.parts[i];

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <regex>
 
+#include "data/formats/image.h"
 #include "tests/support/runs.h"
 
 using namespace sigma;

@@ -5,6 +5,7 @@
 #include "apps/training/checkpoint.h"
 #include "core/linalg.h"
 #include "core/math.h"
+#include "data/formats/image.h"
 #include "layers/layers.h"
 #include "tests/support/runs.h"
 #include "tests/support/sample_files.h"

@@ -9,6 +9,7 @@
 #include "core/linalg.h"
 #include "core/math.h"
 #include "core/rng.h"
+#include "data/formats/image.h"
 #include "tests/support/runs.h"
 #include "tests/support/sample_files.h"
 

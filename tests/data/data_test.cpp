@@ -1,6 +1,8 @@
 // Readers, generators and normalization: the right pixels and labels, the same on every machine.
 #include "core/math.h"
 #include "core/parallel.h"
+#include "data/formats/gzip.h"
+#include "data/formats/image.h"
 #include "data/transforms/transforms.h"
 #include "tests/support/sample_files.h"
 #include "tests/support/support.h"
@@ -263,4 +265,21 @@ TEST_CASE("normalization is (pixel / 255 - mean) / std of each channel", "[data]
   CHECK(error_of([&] {
           normalized_images(d.train, {0}, {"unit", {0}, {0}});
         }).find("above 0") != std::string::npos);
+}
+
+TEST_CASE("the table of data sets has what names, lists and help texts follow from") {
+  CHECK(dataset_usage() ==
+        "mnist|fashion-mnist|kmnist|cifar10|cifar100|synth-digits|synth-objects|folder:PATH");
+  CHECK(dataset_names().size() + 1 == dataset_table().size());
+  for (const DatasetRow& row : dataset_table()) {
+    CHECK_FALSE(row.about.empty());
+    CHECK((row.takes_path() || row.built_in() || !row.folder.empty()));
+  }
+}
+
+TEST_CASE("a data set's name can be made one that every working folder understands") {
+  CHECK(absolute_data_name("mnist") == "mnist");
+  CHECK(absolute_data_name("folder:/a/./b") == "folder:/a/b");
+  CHECK(absolute_data_name("folder:pets") == "folder:" + (std::filesystem::current_path() / "pets").string());
+  CHECK(absolute_data_name("folders") == "folders");
 }

@@ -5,6 +5,7 @@
 #include "data/catalog.h"
 #include "data/dataset.h"
 #include "data/download.h"
+#include "data/formats/image.h"
 #include "tests/support/http_server.h"
 #include "tests/support/sample_files.h"
 #include "tests/support/support.h"
@@ -112,6 +113,23 @@ TEST_CASE("a file is fetched, resumed and left alone once it is there", "[downlo
   CHECK(files_in(folder / "data") == std::vector<std::string>{"set", "set/file.bin"});
 }
 
+TEST_CASE("a .part that is a symbolic link is not followed", "[download]") {
+  TemporaryFolder folder;
+  HttpServer server({{"/file", {kContent}}});
+  FetchRequest request = fetch(folder, {server.url("/file")});
+  put(folder / "precious", "precious");
+  fs::create_directories(fs::path(request.target).parent_path());
+  for (const char* aim : {"precious", "nothing"}) {  // a link that leads nowhere would make a file there
+    fs::create_symlink(folder / aim, request.target + ".part");
+    CHECK_THROWS_WITH(fetch_file(request),
+                      request.target + ".part: expected a file, found a symbolic link; remove it");
+    CHECK(bytes_of(folder / "precious") == "precious");
+    CHECK_FALSE(fs::exists(folder / "nothing"));
+    fs::remove(request.target + ".part");
+  }
+  CHECK(server.requests().empty());
+}
+
 TEST_CASE("a server that ignores ranges sends the file from its start", "[download]") {
   TemporaryFolder folder;
   HttpServer server({{"/file", {kContent, 200, false}}});
@@ -198,7 +216,7 @@ TEST_CASE("a data set is fetched file by file, and archives are unpacked", "[dow
   std::string archive = gzipped(tar_member("top/train.bin", "train") + tar_member("top/test.bin", "test") +
                                 tar_member("top/script.sh", "no") + kTarEnd);
   HttpServer server({{"/a.gz", {a}}, {"/b.gz", {b}}, {"/all.tar.gz", {archive}}});
-  CatalogEntry files{"pair", "pair", "", {server.url("/")}, {}, false, {}};
+  CatalogEntry files{"pair", {server.url("/")}, {}, false, {}, "pair"};
   files.files = {{"a.gz", a.size(), digest(a), digest("content of a")},
                  {"b.gz", b.size(), digest(b), digest("content of b")}};
   std::string data = (folder / "data").string();
@@ -208,7 +226,7 @@ TEST_CASE("a data set is fetched file by file, and archives are unpacked", "[dow
   CHECK(files_in(folder / "data") == std::vector<std::string>{"pair", "pair/a.gz", "pair/b"});
   for (const VerifyRow& row : verify_dataset(files, data)) CHECK(row.good);
 
-  CatalogEntry packed{"all", "all", "", {"http://127.0.0.1:1/"}, {}, true, {"train.bin", "test.bin"}};
+  CatalogEntry packed{"all", {"http://127.0.0.1:1/"}, {}, true, {"train.bin", "test.bin"}, "all"};
   packed.files = {{"all.tar.gz", archive.size(), digest(archive), ""}};
   std::string mirror = server.url("");  // the slash is added
   fetch_dataset(packed, data, mirror);

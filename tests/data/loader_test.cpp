@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/math.h"
+#include "data/formats/image.h"
 #include "tests/support/sample_files.h"
 #include "tests/support/support.h"
 

@@ -5,6 +5,7 @@
 
 #include "core/math.h"
 #include "core/parallel.h"
+#include "data/formats/image.h"
 #include "data/loader.h"
 #include "data/transforms/transforms.h"
 #include "tests/support/runs.h"

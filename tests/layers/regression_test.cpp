@@ -4,6 +4,7 @@
 #include "core/math.h"
 #include "core/safetensors.h"
 #include "data/dataset.h"
+#include "data/formats/image_folder.h"
 #include "layers/layers.h"
 #include "tests/support/support.h"
 

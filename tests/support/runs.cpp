@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
+#include "data/formats/image.h"
 
 #include <chrono>
 #include <fstream>

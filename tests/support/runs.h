@@ -10,6 +10,7 @@
 
 #include "core/json.h"
 #include "data/dataset.h"
+#include "data/formats/image.h"
 #include "tests/support/support.h"
 
 namespace sigma::test {

@@ -1,0 +1,39 @@
+// A parser under attack: what it is given by the fuzzer, by the mutations, and by the tests of old findings.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/file.h"
+
+namespace sigma::fuzz {
+
+struct Target {
+  const char* name;
+  std::vector<std::string> (*seeds)();  // files that it takes, of each kind
+  void (*parse)(const Bytes& bytes);    // throws sigma::Error, or returns: nothing else may happen
+};
+
+// One file each in this folder; the build defines SIGMA_FUZZ_TARGET for the libFuzzer program of it.
+extern const Target idx, gz, cifar, image, safetensors, npy, configuration, checkpoint;
+const std::vector<const Target*>& all_targets();
+
+// Parses as a program would: an Error of a file is expected, and its message must be a sentence of ours. Any
+// other exception, and an Error that is a bug of ours, is let through.
+void attack(const Target& target, const Bytes& bytes);
+
+// A file in memory that has a path, for what reads paths.
+class MemoryFile {
+ public:
+  explicit MemoryFile(const Bytes& bytes);
+  ~MemoryFile();
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  int fd_;
+  std::string path_;
+};
+
+}  // namespace sigma::fuzz
