@@ -126,8 +126,8 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
       apply_factors(*m.model, m.factors, false);
       m.model->load_state_dict(model_state(c.content));
     } catch (const Error& e) { fail(ErrorKind::checkpoint, path, "{}", e.what()); }
-  } catch (const nlohmann::json::exception& e) {
-    fail(ErrorKind::checkpoint, path, "metadata: {}", e.what());
+  } catch (const nlohmann::json::exception&) {
+    fail(ErrorKind::checkpoint, path, "metadata: a value is missing or of another type than expected");
   } catch (const Error& e) {
     if (e.kind() == ErrorKind::usage) fail(ErrorKind::checkpoint, path, "{}", e.what());
     throw;

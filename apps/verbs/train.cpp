@@ -125,8 +125,8 @@ class TrainRun {
       if (!differing.empty())
         fail(ErrorKind::usage, "--resume", "this is not the run that was stopped: {}", differing.substr(2));
       progress_ = Progress::from(c->meta.at("progress"));
-    } catch (const nlohmann::json::exception& e) {
-      fail(ErrorKind::checkpoint, last, "metadata: {}", e.what());
+    } catch (const nlohmann::json::exception&) {
+      fail(ErrorKind::checkpoint, last, "metadata: a value is missing or of another type than expected");
     }
     try {
       trainer_.restore(c->content, progress_.step);

@@ -124,9 +124,10 @@ TEST_CASE("a number that is none or out of range is refused", "[bad_input]") {
 
 TEST_CASE("a name that is not known is refused with those that are", "[bad_input]") {
   check_all_refused({
-      flag("--data", "mnits",
-           "unknown data set \"mnits\", expected one of mnist, fashion-mnist, kmnist, cifar10, cifar100, "
-           "synth-digits, synth-objects or folder:PATH"),
+      train("--data mnits", {"--data", "mnits"},
+            "data: unknown data set \"mnits\", expected one of mnist, fashion-mnist, kmnist, cifar10, "
+            "cifar100, "
+            "synth-digits, synth-objects or folder:PATH"),
       train("--model resnet21", {"--model", "resnet21"},
             "model: unknown name \"resnet21\", expected one of mlp, .*resnet110"),
       flag("--normalize", "batch", "unknown kind \"batch\", expected one of none, unit, standard, zca, pca"),

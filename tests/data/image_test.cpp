@@ -33,6 +33,14 @@ std::string huffman(char kind, const std::string& counts, const std::string& sym
          counts + symbols;
 }
 
+// How many codes there are of a length, and of another.
+std::string counts(size_t length, uint8_t number, size_t other = 1, uint8_t other_number = 0) {
+  std::string all(16, '\0');
+  all[other - 1] = static_cast<char>(other_number);
+  all[length - 1] = static_cast<char>(number);
+  return all;
+}
+
 std::string replaced(std::string text, const std::string& what, const std::string& by) {
   const size_t at = text.find(what);
   REQUIRE(at != text.npos);
@@ -82,18 +90,17 @@ TEST_CASE("JPEG: Huffman tables with too many or impossible codes are refused") 
   auto with = [&](const std::string& segment) { return good.substr(0, 2) + segment + good.substr(2); };
   CHECK(refusal(with(huffman(0, std::string(16, '\xff'), std::string(4080, 0)))) ==
         "x: at byte 6: a Huffman table of 4080 symbols, expected at most 255");
-  CHECK(refusal(with(
-            huffman(0x10, std::string(7, 0) + '\xff' + '\x02' + std::string(7, 0), std::string(257, 1)))) ==
+  CHECK(refusal(with(huffman(0x10, counts(8, 255, 9, 2), std::string(257, 1)))) ==
         "x: at byte 6: a Huffman table of 257 symbols, expected at most 255");
-  CHECK(refusal(with(huffman(0x10, '\x03' + std::string(15, 0), std::string(3, 1)))) ==
+  CHECK(refusal(with(huffman(0x10, counts(1, 3), std::string(3, 1)))) ==
         "x: at byte 6: 3 Huffman codes of 1 bits are more than there can be");
-  CHECK(refusal(with(huffman(0x10, "\x02\x01" + std::string(14, 0), std::string(3, 1)))) ==
+  CHECK(refusal(with(huffman(0x10, counts(1, 2, 2, 1), std::string(3, 1)))) ==
         "x: at byte 6: 1 Huffman codes of 2 bits are more than there can be");
-  CHECK(refusal(with(huffman(0x04, std::string(16, 0), ""))) ==
+  CHECK(refusal(with(huffman(0x04, counts(1, 0), ""))) ==
         "x: at byte 6: Huffman table 04, expected 00 to 03 or 10 to 13");
-  CHECK(refusal(with(huffman(0x00, '\x01' + std::string(15, 0), "\x0c"))) ==
+  CHECK(refusal(with(huffman(0x00, counts(1, 1), "\x0c"))) ==
         "x: at byte 6: a DC Huffman table with symbol 12, expected at most 11");
-  CHECK(refusal(with(huffman(0x10, std::string(15, 0) + '\x05', "ab"))) ==
+  CHECK(refusal(with(huffman(0x10, counts(16, 5), "ab"))) ==
         "x: at byte 4: a segment is too short for what is in it");
 }
 
@@ -179,7 +186,7 @@ TEST_CASE("PNG: pixels that do not fit their checksum or their number are refuse
         "x: more pixels than the 2x1 of the header");
   CHECK(refusal(palette_png(2, 2, 2, packed(std::string("\0\0\1", 3)))) ==
         "x: 3 bytes of pixels, expected 6 for 2x2");
-  CHECK(refusal(palette_png(2, 1, 2, packed("\5\0\1"))) == "x: row 0: filter 5, expected 0..4");
+  CHECK(refusal(palette_png(2, 1, 2, packed(std::string("\5\0\1", 3)))) == "x: row 0: filter 5, expected 0..4");
 }
 
 // A checkpoint that declares two input channels made it read past the pixels.
