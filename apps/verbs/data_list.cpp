@@ -4,6 +4,7 @@
 
 #include "apps/run/output.h"
 #include "apps/verbs/data.h"
+#include "data/dataset.h"
 
 namespace sigma::app {
 namespace {
@@ -18,14 +19,12 @@ class DataList : public DataVerb {
       if (!o.json) print(fmt::format("{:<14} {:<8} {}", name, here ? "here" : "-", about));
       all.push_back({{"name", name}, {"here", here}, {"about", about}});
     };
-    for (const CatalogEntry& e : catalog()) {
+    for (const DatasetRow& d : dataset_table()) {
       std::error_code ignored;
-      row(e.name, e.about,
-          std::filesystem::exists(std::filesystem::path(data_folder(o)) / e.folder, ignored));
+      const bool here = !d.folder.empty() &&
+                        std::filesystem::exists(std::filesystem::path(data_folder(o)) / d.folder, ignored);
+      row(d.name, d.about, here || d.built_in());
     }
-    row("synth-digits", "built in: ten digits drawn from strokes, 12,000 + 2,000, 28x28 grey", true);
-    row("synth-objects", "built in: five shapes in two textures, 12,000 + 2,000, 32x32 colour", true);
-    row("folder:PATH", "your own: PATH/train/<class>/*.png|jpg and PATH/test/<class>/...", false);
     if (o.json)
       print_json({{"data_sets", all}});
     else

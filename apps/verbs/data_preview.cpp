@@ -9,6 +9,7 @@
 #include "apps/run/output.h"
 #include "apps/run/progress.h"
 #include "apps/verbs/data.h"
+#include "core/file.h"
 #include "data/transforms/transforms.h"
 
 namespace sigma::app {

@@ -7,6 +7,7 @@
 #include "apps/flags/verb.h"
 #include "apps/run/output.h"
 #include "apps/training/checkpoint.h"
+#include "data/formats/image.h"
 
 namespace sigma::app {
 namespace {

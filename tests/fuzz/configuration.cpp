@@ -1,3 +1,5 @@
+#include "apps/flags/config.h"
+#include "apps/flags/flag.h"
 #include "apps/flags/options.h"
 #include "tests/fuzz/target.h"
 
@@ -11,9 +13,11 @@ std::vector<std::string> seeds() {
 }
 
 void parse(const Bytes& bytes) {
-  const std::vector<std::string> known = {"epochs", "lr",  "batch-norm", "mean",    "nesterov", "seed",
-                                          "data",   "std", "normalize",  "augment", "model",    "config"};
-  app::config_arguments(MemoryFile(bytes).path(), known);
+  app::Options options;
+  const std::vector<app::Flag> known = app::shared_flags(options);
+  for (const auto& [flag, text] : app::read_settings(MemoryFile(bytes).path(), known))
+    for (const app::Flag& f : known)
+      if (f.name == flag) f.set(text);
 }
 
 }  // namespace
