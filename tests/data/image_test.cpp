@@ -186,7 +186,8 @@ TEST_CASE("PNG: pixels that do not fit their checksum or their number are refuse
         "x: more pixels than the 2x1 of the header");
   CHECK(refusal(palette_png(2, 2, 2, packed(std::string("\0\0\1", 3)))) ==
         "x: 3 bytes of pixels, expected 6 for 2x2");
-  CHECK(refusal(palette_png(2, 1, 2, packed(std::string("\5\0\1", 3)))) == "x: row 0: filter 5, expected 0..4");
+  CHECK(refusal(palette_png(2, 1, 2, packed(std::string("\5\0\1", 3)))) ==
+        "x: row 0: filter 5, expected 0..4");
 }
 
 // A checkpoint that declares two input channels made it read past the pixels.
