@@ -5,11 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "core/text.h"
+#include "data/dataset.h"
 
 namespace sigma::app {
 namespace {
-
-const std::string kFolder = "folder:";
 
 struct ToJson {
   const Flag& flag;
@@ -65,12 +64,10 @@ std::string text_of(const Json& value) { return value.is_string() ? value.get<st
 
 std::string absolute_path(const Flag& flag, const std::string& text) {
   if (!flag.has(kPath) || text.empty()) return text;
-  const bool data = flag.name == "--data";
-  if (data && text.rfind(kFolder, 0) != 0) return text;
+  if (flag.name == "--data") return absolute_data_name(text);
   std::error_code error;
-  std::filesystem::path path = std::filesystem::absolute(data ? text.substr(kFolder.size()) : text, error);
-  if (error) return text;
-  return (data ? kFolder : "") + path.lexically_normal().string();
+  const std::filesystem::path path = std::filesystem::absolute(text, error);
+  return error ? text : path.lexically_normal().string();
 }
 
 Json flags_json(const Options& options, const std::vector<Flag>& own) {
