@@ -58,11 +58,8 @@ FlagCheck finite(std::string wanted);
 FlagCheck on_or_off();
 FlagCheck named(const char* one, const char* other);
 FlagCheck one_of(const std::vector<std::string>& names);
-// By a function that throws for a text it does not know.
-template <class Fn>
-FlagCheck taken_by(Fn parse) {
-  return {{}, [parse](const std::string&, const std::string& item) { (void)parse(item); }};
-}
+// By a function that throws for a text it does not know; the message is then the flag's.
+FlagCheck taken_by(std::function<void(const std::string& text)> parse);
 
 struct Flag {
   std::string name;  // "--batch-size"

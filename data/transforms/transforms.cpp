@@ -70,7 +70,7 @@ Normalization make_normalization(const std::string& kind, const Dataset& dataset
     return {kind, {0}, {1}, std::move(whitening)};
   }
   if (kind != "standard")
-    fail(ErrorKind::usage, "--normalize", "unknown kind \"{}\", expected one of {}", kind,
+    fail(ErrorKind::usage, "normalize", "unknown kind \"{}\", expected one of {}", kind,
          join(normalization_kinds(), ", "));
   const Tensor& images = dataset.train.images;
   auto channels = static_cast<size_t>(images.dim(1));
@@ -111,7 +111,7 @@ Augmentation parse_augmentation(const std::string& text) {
   a.flip = text == "flip" || text == "flip+crop" || text == "crop+flip";
   a.crop = text == "crop" || text == "flip+crop" || text == "crop+flip";
   if (!a.flip && !a.crop && text != "none")
-    fail(ErrorKind::usage, "--augment", "unknown kind \"{}\", expected none, flip, crop or flip+crop", text);
+    fail(ErrorKind::usage, "augment", "unknown kind \"{}\", expected none, flip, crop or flip+crop", text);
   return a;
 }
 

@@ -269,7 +269,7 @@ TEST_CASE("a full disk ends a run and leaves its checkpoints good", "[bad_input]
   };
   // No file may grow beyond 8 KiB: the weights do not fit, everything before them does.
   auto limited = [&](const std::vector<std::string>& arguments) {
-    return run(with({"bash", "-c", "ulimit -f 8; exec \"$@\"", "bash", SIGMA_BINARY}, arguments), {}, 60);
+    return run(with({"bash", "-c", "ulimit -f 8; exec \"$@\"", "bash", SIGMA_BINARY}, arguments), {}, 600);
   };
   auto check_failed = [](const RunResult& r) {
     INFO(r.err);

@@ -45,7 +45,7 @@ BadInput with_file(BadInput c, const std::string& path, const std::string& conte
 }
 
 const std::string kVerbs =
-    "train, compare, eval, compress, predict, summary, gradcheck, data, bench, spectrum, env";
+    "train, compare, eval, compress, predict, summary, gradcheck, data, bench, spectrum, env(, [a-z]+)*";
 
 }  // namespace
 
@@ -129,10 +129,10 @@ TEST_CASE("a name that is not known is refused with those that are", "[bad_input
             "cifar100, "
             "synth-digits, synth-objects or folder:PATH"),
       train("--model resnet21", {"--model", "resnet21"},
-            "model: unknown name \"resnet21\", expected one of mlp, .*resnet110"),
+            "--model: unknown name \"resnet21\", expected one of mlp, .*resnet110"),
       flag("--normalize", "batch", "unknown kind \"batch\", expected one of none, unit, standard, zca, pca"),
       train("--schedule linear", {"--schedule", "linear"},
-            "schedule: unknown name \"linear\", expected constant, step, cosine or one-cycle"),
+            "--schedule: unknown name \"linear\", expected constant, step, cosine or one-cycle"),
       flag("--augment", "rotate", R"(unknown kind "rotate", expected none, flip, crop or flip\+crop)"),
       flag("--crop-padding", "wrap", "expected reflect or zero, got \"wrap\""),
       flag("--batch-norm", "yes", "expected on or off, got \"yes\""),
@@ -140,7 +140,8 @@ TEST_CASE("a name that is not known is refused with those that are", "[bad_input
       command({"gradcheck", "--layer", "Conv3d"},
               "--layer: unknown layer \"Conv3d\"; did you mean Conv2d\\?"),
       command({"gradcheck", "--layer", "xyzzyxyzzy"}, "--layer: unknown layer \"xyzzyxyzzy\""),
-      command({"summary", "--model", "alexnet"}, "model: unknown name \"alexnet\", expected one of mlp, .*"),
+      command({"summary", "--model", "alexnet"},
+              "--model: unknown name \"alexnet\", expected one of mlp, .*"),
       command({"data", "fetch"}, "data fetch: expected the name of a data set"),
       command({"data", "verify", "imagenet"},
               "data: \"imagenet\" is not a public data set, expected one of mnist, .*"),

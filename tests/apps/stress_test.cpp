@@ -10,7 +10,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // A shell command with "$S" for the program, quoted for the shell.
-RunResult shell(const std::string& command, double timeout_s = 300) {
+RunResult shell(const std::string& command, double timeout_s = 900) {
   const std::string program = fmt::format("S={}", SIGMA_BINARY);
   return run({"bash", "-c", command}, {program}, timeout_s);
 }

@@ -69,7 +69,7 @@ const std::string kTarEnd(1024, '\0');
 // Needs nothing of this machine's data or settings.
 RunResult data_verb(const TemporaryFolder& folder, std::vector<std::string> words) {
   words.insert(words.begin(), "data");
-  return run_sigma(words, {"SIGMA_DATA_DIR=" + (folder / "data").string(), "no_proxy=127.0.0.1"}, 60);
+  return run_sigma(words, {"SIGMA_DATA_DIR=" + (folder / "data").string(), "no_proxy=127.0.0.1"}, 600);
 }
 
 }  // namespace

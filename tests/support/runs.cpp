@@ -90,7 +90,7 @@ void Process::signal(int number) {
 }
 
 bool Process::wait_until(const std::function<bool()>& ready) {
-  auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  auto end = std::chrono::steady_clock::now() + std::chrono::minutes(10);
   while (!ready()) {
     if (ended() || std::chrono::steady_clock::now() > end) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

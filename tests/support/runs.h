@@ -37,7 +37,7 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   void signal(int number);
-  // Waits until `ready` or the end of the process; false when it ended first or after 60 s.
+  // Waits until `ready` or the end of the process; false when it ended first or after ten minutes.
   bool wait_until(const std::function<bool()>& ready);
   bool handles(int number) const;  // whether the program has installed its handler yet
   bool ended();

@@ -45,10 +45,10 @@ struct RunResult {
   std::string out, err;
 };
 RunResult run(const std::vector<std::string>& command, const std::vector<std::string>& env = {},
-              double timeout_s = 120);
+              double timeout_s = 900);
 // The same for the sigma binary.
 RunResult run_sigma(std::vector<std::string> arguments, const std::vector<std::string>& env = {},
-                    double timeout_s = 120);
+                    double timeout_s = 900);
 
 // Standard normal float32 or float64 values.
 Tensor randn(const Shape& shape, uint64_t seed, DType dtype = DType::float64);
