@@ -94,12 +94,7 @@ GradcheckResult gradcheck(const VariableFunction& fn, const Variables& inputs, G
 }
 
 GradcheckResult gradgradcheck(const VariableFunction& fn, const Variables& inputs, GradcheckOptions options) {
-  Variables extended;
-  size_t count = 0;
-  for (const Variable& v : inputs) {
-    extended.push_back(v);
-    count += v.requires_grad();
-  }
+  Variables extended = inputs;
   Variable y = fn(inputs);
   extended.push_back(Variable(random_like(y.value(), options.seed, "gradgradcheck cotangent"), true));
   // The function checked: all gradients of fn, flattened into one vector.
