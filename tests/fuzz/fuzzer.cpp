@@ -1,10 +1,14 @@
-// The libFuzzer program of one target. `FUZZER seeds FOLDER` writes the samples to start from.
+// The libFuzzer program of one target. `FUZZER seeds FOLDER` writes the samples to start from; `FUZZER
+// mutations N` parses the first N mutations (mutation.h), which are the same on every machine.
+#include <cinttypes>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "core/parallel.h"
+#include "tests/fuzz/mutation.h"
 #include "tests/fuzz/target.h"
 
 using namespace sigma;
@@ -17,6 +21,15 @@ extern "C" int LLVMFuzzerInitialize(int* count, char*** arguments) {
     int number = 0;
     for (const std::string& seed : fuzz::SIGMA_FUZZ_TARGET.seeds())
       std::ofstream(folder / ("seed" + std::to_string(number++)), std::ios::binary) << seed;
+    std::exit(0);
+  }
+  if (*count == 3 && std::strcmp((*arguments)[1], "mutations") == 0) {
+    const uint64_t number = std::strtoull((*arguments)[2], nullptr, 10);
+    uint64_t refused = 0;
+    for (uint64_t i = 0; i < number; ++i)
+      refused += !fuzz::attack(fuzz::SIGMA_FUZZ_TARGET, fuzz::mutated(fuzz::SIGMA_FUZZ_TARGET, i)).empty();
+    std::printf("%-14s %" PRIu64 " mutations, %" PRIu64 " refused\n", fuzz::SIGMA_FUZZ_TARGET.name, number,
+                refused);
     std::exit(0);
   }
   return 0;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdlib>
 
+#include "core/safetensors.h"
 #include "tests/support/support.h"
 
 using namespace sigma;
@@ -53,10 +54,21 @@ TEST_CASE("mutated files are refused or read, by every parser, in little time an
       const Bytes file = fuzz::mutated(*target, number);
       const double before = processor_seconds();
       try {
-        fuzz::attack(*target, file);
+        const std::string message = fuzz::attack(*target, file);
+        if (message.find("exception") != std::string::npos) FAIL("not in our own words: " << message);
       } catch (const std::exception& e) { FAIL(e.what()); }
       if (processor_seconds() - before > 20) FAIL("it took more than 20 seconds");
     }
     CHECK(peak_bytes() < int64_t{1} << 30);
   }
+}
+
+// Nested 40,000 deep they were parsed, and then overflowed the stack.
+TEST_CASE("a checkpoint's metadata nested 40,000 deep are refused") {
+  SafeTensors deep;
+  deep.metadata["sigma"] = std::string(40000, '[') + std::string(40000, ']');
+  const std::string file = serialize_safetensors(deep);
+  const std::string message = fuzz::attack(fuzz::checkpoint, Bytes(file.begin(), file.end()));
+  INFO(message);
+  CHECK(message.find("nested more than 64 levels deep") != std::string::npos);
 }

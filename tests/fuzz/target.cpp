@@ -17,15 +17,16 @@ const std::vector<const Target*>& all_targets() {
   return all;
 }
 
-void attack(const Target& target, const Bytes& bytes) {
+std::string attack(const Target& target, const Bytes& bytes) {
   try {
     target.parse(bytes);
   } catch (const Error& e) {
     const std::string message = e.what();
-    const bool ours = message.find("exception") == std::string::npos && is_printable(message);
-    if (e.kind() == ErrorKind::internal || message.empty() || !ours)
+    if (e.kind() == ErrorKind::internal || message.empty() || !is_printable(message))
       throw std::runtime_error(std::string(target.name) + ": " + message);
+    return message;
   }
+  return "";
 }
 
 MemoryFile::MemoryFile(const Bytes& bytes) : fd_(memfd_create("input", MFD_CLOEXEC)) {

@@ -18,9 +18,9 @@ struct Target {
 extern const Target idx, gz, cifar, image, safetensors, npy, configuration, checkpoint;
 const std::vector<const Target*>& all_targets();
 
-// Parses as a program would: an Error of a file is expected, and its message must be a sentence of ours. Any
-// other exception, and an Error that is a bug of ours, is let through.
-void attack(const Target& target, const Bytes& bytes);
+// Parses as a program would. An Error of a file is expected: its message is returned, "" when there was none.
+// Any other exception, an Error that is a bug of ours, and a message that no terminal may see is let through.
+std::string attack(const Target& target, const Bytes& bytes);
 
 // A file in memory that has a path, for what reads paths.
 class MemoryFile {
