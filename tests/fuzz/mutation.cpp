@@ -1,6 +1,7 @@
 #include "tests/fuzz/mutation.h"
 
 #include <algorithm>
+#include <map>
 #include <string_view>
 
 namespace sigma::fuzz {
@@ -69,7 +70,9 @@ Bytes mutated(const Target& target, uint64_t number) {
   constexpr Change kChanges[] = {flip_bit,  set_byte, any_byte,    set_word,  set_digit,
                                  drop_part, set_byte, repeat_part, move_part, flip_bit};
   Random random(number);
-  const std::vector<std::string> seeds = target.seeds();
+  static std::map<const Target*, std::vector<std::string>> samples;  // a checkpoint's take their time
+  std::vector<std::string>& seeds = samples[&target];
+  if (seeds.empty()) seeds = target.seeds();
   std::string file = seeds[random.below(seeds.size())];
   for (size_t changes = 1 + random.below(4); changes > 0 && !file.empty(); --changes)
     kChanges[random.below(std::size(kChanges))](file, random);
