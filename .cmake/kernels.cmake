@@ -11,7 +11,12 @@ target_link_libraries(sigma_core INTERFACE $<LINK_ONLY:PkgConfig::OPENBLAS> $<LI
 # Highway compiles each kernel file once a target. SSE2 is every x86-64; AVX2 and AVX-512 are what pays.
 target_compile_definitions(sigma_kernels PRIVATE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL)")
 sigma_same_bits(sigma_kernels)
-target_compile_options(sigma_kernels PRIVATE -fno-math-errno -fno-trapping-math)
+target_compile_options(sigma_kernels PRIVATE $<$<CONFIG:Release>:-O3> -fno-math-errno -fno-trapping-math)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_compile_options(sigma_kernels PRIVATE -mprefer-vector-width=512)
+endif()
+if(NOT CMAKE_CXX_COMPILER_LAUNCHER MATCHES "ccache")
+  target_precompile_headers(sigma_kernels PRIVATE <algorithm> <array> <cmath> <cstring> <functional> <memory> <string>
+                            <vector> <hwy/base.h> <hwy/targets.h>
+                            $<$<STREQUAL:${CMAKE_SYSTEM_PROCESSOR},x86_64>:<immintrin.h$<ANGLE-R>>)
 endif()

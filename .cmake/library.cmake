@@ -1,10 +1,11 @@
 # One target a folder; a target links only what the architecture lets it include.
 #
-#   sigma_library(NAME FOLDER folder | SOURCES files... [WITHOUT paths...] [NEEDS targets...] [PACKAGES names...])
+#   sigma_library(NAME FOLDER folder | SOURCES files... [WITHOUT paths...] [NEEDS targets...] [PACKAGES names...]
+#                 [PRECOMPILED headers...])
 #
 # makes the library sigma_NAME, known to users as sigma::NAME, the component NAME of the installed package and the
 # pkg-config file sigma-NAME. FOLDER gives all its sources and the headers to install under include/sigma/NAME;
-# PACKAGES are the pkg-config names of what a static link with it wants.
+# PACKAGES are the pkg-config names of what a static link with it wants; PRECOMPILED, what its files include besides.
 
 # Both forms of include find a header, installed or not: "layers/conv2d.h", which sigma itself writes, and
 # <sigma/layers/conv2d.h>. In the build tree the second goes through links.
@@ -18,16 +19,15 @@ endfunction()
 set(SIGMA_PRECOMPILED <algorithm> <array> <cmath> <complex> <cstring> <functional> <map> <memory> <optional> <string>
     <string_view> <vector> <fmt/core.h>)
 
-# sigma_precompiled(target): with them. Not under ccache, which does better without: it would have to tell apart what
-# is precompiled in each folder.
+# sigma_precompiled(target [headers...]): with them, and with its own when it names more. Not under ccache, which does
+# better without: it would have to tell apart what is precompiled in each folder.
 function(sigma_precompiled target)
   if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES "ccache")
     return()
-  elseif(target STREQUAL "sigma_core")
-    target_precompile_headers(sigma_core PRIVATE ${SIGMA_PRECOMPILED})
+  elseif(target STREQUAL "sigma_core" OR ARGN)
+    target_precompile_headers(${target} PRIVATE ${SIGMA_PRECOMPILED} ${ARGN})
   else()
     target_precompile_headers(${target} REUSE_FROM sigma_core)
-    target_compile_options(${target} PRIVATE -fPIC)  # as the header was: programs have -fPIE otherwise
   endif()
 endfunction()
 
@@ -37,7 +37,7 @@ function(sigma_same_bits target)
 endfunction()
 
 function(sigma_library name)
-  cmake_parse_arguments(arg "" "FOLDER" "SOURCES;WITHOUT;NEEDS;PACKAGES" ${ARGN})
+  cmake_parse_arguments(arg "" "FOLDER" "SOURCES;WITHOUT;NEEDS;PACKAGES;PRECOMPILED" ${ARGN})
   set(sources ${arg_SOURCES})
   list(TRANSFORM sources PREPEND ${PROJECT_SOURCE_DIR}/)
   if(arg_FOLDER)
@@ -61,7 +61,7 @@ function(sigma_library name)
 
   sigma_same_bits(sigma_${name})
   target_link_libraries(sigma_${name} PUBLIC ${arg_NEEDS})
-  sigma_precompiled(sigma_${name})
+  sigma_precompiled(sigma_${name} ${arg_PRECOMPILED})
   install(TARGETS sigma_${name} EXPORT sigmaTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 
   # pkg-config: the libraries of ours that it needs, then the packages.
