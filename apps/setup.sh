@@ -4,13 +4,13 @@
 #                               on systems without apt it says what is needed, and goes on if the tools are there.
 
 SIGMA_PACKAGES=(g++ cmake ninja-build pkg-config libopenblas-dev libfmt-dev libstb-dev libhwy-dev
-                nlohmann-json3-dev zlib1g-dev libcurl4-openssl-dev fonts-dejavu-core ca-certificates)
+                libmd-dev nlohmann-json3-dev zlib1g-dev libcurl4-openssl-dev fonts-dejavu-core ca-certificates)
 
 sigma_packages() {
   local missing=() package
   if ! command -v apt-get >/dev/null; then
     echo "This system has no apt-get. sigma is built with: a C++20 compiler, CMake 3.22, Ninja, pkg-config, OpenBLAS, fmt," \
-         "stb, Google Highway, nlohmann-json, zlib, libcurl and the DejaVu Sans font (Debian names: $*)." >&2
+         "stb, Google Highway, libmd, nlohmann-json, zlib, libcurl and the DejaVu Sans font (Debian names: $*)." >&2
     return 0
   fi
   for package in "$@"; do
