@@ -49,13 +49,22 @@ Checkpoint load_checkpoint(const std::string& path) {
   return checkpoint_from(content, path);
 }
 
-SavedModel model_from(const Checkpoint& c, const std::string& path) {
-  size_t bytes = 0;
+namespace {
+
+StateDict state_of(const Checkpoint& c) {
   StateDict state;
-  for (const auto& [name, t] : c.weights) {
-    bytes += t.bytes();
-    state.items.emplace_back(name, t);
-  }
+  for (const auto& [name, t] : c.weights) state.items.emplace_back(name, t);
+  return state;
+}
+
+}  // namespace
+
+SavedModel model_from(const Checkpoint& c, const std::string& path) {
+  if (c.network.name == kOwnNetwork)
+    fail(ErrorKind::checkpoint, path,
+         "the network is none of sigma's: the program that trained it knows how to build it");
+  size_t bytes = 0;
+  for (const auto& [name, t] : c.weights) bytes += t.bytes();
   SavedModel m;
   static_cast<NetworkRecord&>(m) = c.network;
   try {
@@ -63,7 +72,7 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
     AllocationScope limit(64 * bytes + (size_t{16} << 20));
     m.model = make_model(m.name, m.input, m.batch_norm);
     apply_factors(*m.model, m.factors, false);
-    m.model->load_state_dict(state);
+    m.model->load_state_dict(state_of(c));
   } catch (const Error& e) {
     if (e.kind() == ErrorKind::memory)
       fail(ErrorKind::checkpoint, path,
@@ -73,6 +82,18 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
     fail(ErrorKind::checkpoint, path, "{}", e.what());
   }
   m.model->eval();
+  return m;
+}
+
+SavedModel model_from(const Checkpoint& c, const std::string& path, ModulePtr model) {
+  if (!model) fail(ErrorKind::usage, "model_from", "expected a network, got none");
+  try {
+    model->load_state_dict(state_of(c));
+  } catch (const Error& e) { fail(ErrorKind::checkpoint, path, "{}", e.what()); }
+  model->eval();
+  SavedModel m;
+  static_cast<NetworkRecord&>(m) = c.network;
+  m.model = std::move(model);
   return m;
 }
 

@@ -13,7 +13,7 @@ namespace sigma {
 
 // What is known of a network beside its weights.
 struct NetworkRecord {
-  std::string name;  // "resnet20"
+  std::string name;  // "resnet20", or kOwnNetwork
   std::string data;  // what it was trained on; the path of a folder is absolute
   ModelInput input;
   bool batch_norm = true;
@@ -64,6 +64,8 @@ struct SavedModel : NetworkRecord {
 // Builds the network; it takes no more memory than a small multiple of the weights that are there. Throws
 // kind checkpoint, naming `path`, when names or shapes of the weights are not those that the record declares.
 SavedModel model_from(const Checkpoint& checkpoint, const std::string& path);
+// The same for a network of one's own: `model` gets the weights.
+SavedModel model_from(const Checkpoint& checkpoint, const std::string& path, ModulePtr model);
 
 // Throws kind usage, naming both, when images are not of the size and channels that a network takes.
 void check_images(const Dataset& data, const ModelInput& input);

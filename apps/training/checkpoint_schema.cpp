@@ -147,7 +147,7 @@ std::optional<RunRecord> run_from(const SafeTensors& content, const Json& meta, 
 
 void check_network(const NetworkRecord& n, ErrorKind kind, const std::string& place) {
   const auto& models = model_names();
-  if (std::find(models.begin(), models.end(), n.name) == models.end())
+  if (n.name != kOwnNetwork && std::find(models.begin(), models.end(), n.name) == models.end())
     fail(kind, place, "model: unknown name {}, expected one of {}", quoted(n.name), join(models, ", "));
   if (n.input.channels != 1 && n.input.channels != 3)
     fail(kind, place, "expected input of 1 or 3 channels, got {}", n.input.channels);

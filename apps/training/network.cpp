@@ -7,7 +7,6 @@
 #include "training/initial_weights.h"
 
 namespace sigma {
-namespace {}  // namespace
 
 ModulePtr make_network(const TrainSetup& s) {
   ModulePtr model = make_model(s.model, s.input, s.batch_norm, s.seed);

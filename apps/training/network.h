@@ -21,6 +21,9 @@ struct OptimizerSetup {
   bool decay_all = true;  // false: weight decay leaves out biases and normalization (Module::decays)
 };
 
+// The name of a network that is none of layers/networks/models.h: a program's own.
+inline const std::string kOwnNetwork = "own";
+
 struct TrainSetup {
   std::string model = "cnn";  // see layers/networks/models.h
   ModelInput input;

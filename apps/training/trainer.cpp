@@ -12,10 +12,25 @@
 
 namespace sigma {
 
+namespace {
+
+ModulePtr begin(const TrainSetup& setup, const Dataset& dataset) {
+  ModulePtr model = make_network(setup);
+  if (!setup.weights) initialize_weights(*model, setup, dataset);
+  return model;
+}
+
+}  // namespace
+
 Trainer::Trainer(const Dataset& dataset, TrainSetup setup, int64_t first_step)
-    : dataset_(dataset), setup_(std::move(setup)), step_(first_step) {
-  model_ = make_network(setup_);
-  if (!setup_.weights) initialize_weights(*model_, setup_, dataset_);
+    : Trainer(dataset, setup, begin(setup, dataset), first_step) {
+  setup_.model = setup.model;
+}
+
+Trainer::Trainer(const Dataset& dataset, TrainSetup setup, ModulePtr model, int64_t first_step)
+    : dataset_(dataset), setup_(std::move(setup)), model_(std::move(model)), step_(first_step) {
+  if (!model_) fail(ErrorKind::usage, "Trainer", "expected a network, got none");
+  setup_.model = kOwnNetwork;
   optimizer_ = make_optimizer(setup_.optimizer.name, parameter_groups(*model_, setup_.optimizer),
                               setup_.optimizer.hyper);
   setup_.loader.seed = setup_.seed;

@@ -27,6 +27,9 @@ class Trainer {
  public:
   // Keeps a reference to the data set. Throws as make_network and make_optimizer do.
   Trainer(const Dataset& dataset, TrainSetup setup, int64_t first_step = 0);
+  // With a network of one's own, which maps images to logits (N, classes), and the weights that it has. The
+  // setup's model, which becomes kOwnNetwork, batch_norm, init, factors and weights are not asked.
+  Trainer(const Dataset& dataset, TrainSetup setup, ModulePtr model, int64_t first_step = 0);
 
   // Forward, loss, backward, update. A loss that is not finite throws an Error of kind diverged that names
   // the step and the first layer whose output is not finite; weights, buffers and optimizer are then those

@@ -7,6 +7,7 @@
 
 #include "core/math.h"
 #include "core/parallel.h"
+#include "layers/layers.h"
 #include "tests/support/support.h"
 
 using namespace sigma;
@@ -67,6 +68,39 @@ TEST_CASE("a program trains, evaluates, saves, loads and goes on, with each opti
     check_same(trainer.weights(), again.weights());
     check_same(trainer.optimizer_state(), again.optimizer_state());
   }
+}
+
+TEST_CASE("a network of one's own is trained, saved, loaded and gone on with", "[training]") {
+  Dataset data = make_synth_digits(64, 30);
+  const auto own = [](uint64_t seed) -> ModulePtr {
+    ModulePtr net(new Sequential{std::make_shared<Conv2d>(1, 4, Conv2dOptions{.stride = 4}),
+                                 std::make_shared<ReLU>(), std::make_shared<Flatten>(),
+                                 std::make_shared<Linear>(4 * 7 * 7, 10)});
+    initialize(*net, seed);
+    return net;
+  };
+  TemporaryFolder folder;
+  const std::string path = (folder / "own.safetensors").string();
+  const TrainSetup setup = small_setup(8);
+  Trainer trainer(data, setup, own(1));
+  while (trainer.steps_done() < 5) trainer.step();
+  save_checkpoint(path, checkpoint_of(trainer));
+  CHECK(load_checkpoint(path).network.name == kOwnNetwork);
+  SavedModel saved = model_from(load_checkpoint(path), path, own(2));
+  check_same(trainer.weights(), [&] {
+    std::map<std::string, Tensor> weights;
+    for (auto& [name, t] : saved.model->state_dict().items) weights.emplace(name, t);
+    return weights;
+  }());
+  CHECK_THROWS_WITH(model_from(load_checkpoint(path), path), Catch::Contains("none of sigma's"));
+  CHECK_THROWS_WITH(model_from(load_checkpoint(path), path, std::make_shared<Linear>(3, 4)),
+                    Catch::Contains(path));
+  Trainer again(data, setup, own(3));
+  FitOptions options;
+  go_on(again, options, load_checkpoint(path), path);
+  while (trainer.steps_done() < 8) trainer.step();
+  while (again.steps_done() < 8) again.step();
+  check_same(trainer.weights(), again.weights());
 }
 
 TEST_CASE("fit tells what happens, saves when asked, and resumes to the same bits", "[training]") {
