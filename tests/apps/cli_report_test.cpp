@@ -82,6 +82,65 @@ const Arguments kGrid{
     "compare", "--data",       "synth-digits", "--limit-train", "200", "--limit-test", "100", "--model",
     "mlp",     "--batch-size", "50",           "--epochs",      "3",   "--threads",    "2"};
 
+// What all arms held.
+struct Seen {
+  std::string arms;            // "on unit0.02 " and so on
+  int nulls = 0, reached = 0;  // of each run and each accuracy to reach
+  int diverged = 0;            // runs
+};
+
+// One arm of summary.json, with the seeds 7 and 8.
+void check_arm(const Json& arm, Seen& seen) {
+  INFO(arm.dump());
+  CHECK(arm.at("batch_norm").is_boolean());
+  seen.arms += fmt::format("{}{}{} ", arm["batch_norm"].get<bool>() ? "on " : "off ",
+                           arm["normalize"].get<std::string>(), arm["lr"].get<double>());
+  CHECK(arm.at("seeds") == Json{7, 8});
+  REQUIRE(arm.at("test_accuracy").size() == 2);
+  for (const Json& a : arm["test_accuracy"]) CHECK((a >= 0.0 && a <= 1.0));
+  REQUIRE(arm.at("diverged").size() == 2);
+  for (size_t i = 0; i < 2; ++i) {
+    CHECK(arm["diverged"][i].is_boolean());
+    CHECK(arm["diverged_at"][i].is_null() == !arm["diverged"][i].get<bool>());
+    seen.diverged += arm["diverged"][i].get<bool>();
+  }
+  for (const char* key : {"0.90", "0.95"}) REQUIRE(arm.at("steps_to").at(key).size() == 2);
+  for (auto& [key, steps] : arm["steps_to"].items()) {
+    double wanted = std::stod(key);
+    for (size_t i = 0; i < 2; ++i) {
+      CHECK(arm["seconds_to"][key][i].is_null() == steps[i].is_null());
+      if (steps[i].is_null()) {
+        ++seen.nulls;
+        CHECK(arm["test_accuracy"][i] < wanted);
+      } else {
+        ++seen.reached;
+        CHECK(steps[i].is_number_integer());
+        CHECK((steps[i] > 0 && steps[i] <= 30));
+      }
+    }
+  }
+}
+
+// The measurements behind the arms: steps_to is the first that was good enough, measured often enough.
+void check_measurements(const Json& arms, const std::vector<Arguments>& rows) {
+  CHECK(rows[0] ==
+        Arguments{"batch_norm", "normalize", "lr", "seed", "step", "test_accuracy", "train_loss", "seconds"});
+  for (const Json& arm : arms)
+    for (size_t i = 0; i < 2; ++i) {
+      std::string first = "null", lr = fmt::format("{}", arm["lr"].get<double>());
+      double last = -1;
+      for (auto& row : rows) {
+        if (row[0] != (arm["batch_norm"].get<bool>() ? "on" : "off") ||
+            row[1] != arm["normalize"].get<std::string>() || row[2] != lr || row[3] != arm["seeds"][i].dump())
+          continue;
+        last = std::stod(row[5]);
+        if (first == "null" && last >= 0.9) first = row[4];
+      }
+      CHECK(arm["steps_to"]["0.90"][i].dump() == first);
+      CHECK(last == Approx(arm["test_accuracy"][i].get<double>()).margin(1e-5));
+    }
+}
+
 }  // namespace
 
 TEST_CASE("compare reports every arm and seed, and null for an accuracy never reached", "[cli][compare]") {
@@ -116,63 +175,15 @@ TEST_CASE("compare reports every arm and seed, and null for an accuracy never re
   CHECK(last_line_json(r.out) == s);
   const Json& arms = s.at("arms");
   REQUIRE(arms.size() == 8);
-  std::string seen;
-  int nulls = 0, reached = 0, diverged = 0;
-  for (const Json& arm : arms) {
-    INFO(arm.dump());
-    CHECK(arm.at("batch_norm").is_boolean());
-    seen += fmt::format("{}{}{} ", arm["batch_norm"].get<bool>() ? "on " : "off ",
-                        arm["normalize"].get<std::string>(), arm["lr"].get<double>());
-    CHECK(arm.at("seeds") == Json{7, 8});
-    REQUIRE(arm.at("test_accuracy").size() == 2);
-    for (const Json& a : arm["test_accuracy"]) CHECK((a >= 0.0 && a <= 1.0));
-    REQUIRE(arm.at("diverged").size() == 2);
-    for (size_t i = 0; i < 2; ++i) {
-      CHECK(arm["diverged"][i].is_boolean());
-      CHECK(arm["diverged_at"][i].is_null() == !arm["diverged"][i].get<bool>());
-      diverged += arm["diverged"][i].get<bool>();
-    }
-    for (const char* key : {"0.90", "0.95"}) REQUIRE(arm.at("steps_to").at(key).size() == 2);
-    for (auto& [key, steps] : arm["steps_to"].items()) {
-      double wanted = std::stod(key);
-      for (size_t i = 0; i < 2; ++i) {
-        CHECK(arm["seconds_to"][key][i].is_null() == steps[i].is_null());
-        if (steps[i].is_null()) {
-          ++nulls;
-          CHECK(arm["test_accuracy"][i] < wanted);
-        } else {
-          ++reached;
-          CHECK(steps[i].is_number_integer());
-          CHECK((steps[i] > 0 && steps[i] <= 30));
-        }
-      }
-    }
-  }
-  CHECK(seen ==
+  Seen seen;
+  for (const Json& arm : arms) check_arm(arm, seen);
+  CHECK(seen.arms ==
         "on unit0.02 on unit1e+20 on standard0.02 on standard1e+20 off unit0.02 off unit1e+20 off "
         "standard0.02 off standard1e+20 ");
-  CHECK(nulls > 0);
-  CHECK(reached > 0);
-  CHECK(diverged >= 2);
-
-  // The measurements behind it: steps_to is the first that was good enough, measured often enough.
-  auto rows = read_csv(run / "results.csv");
-  CHECK(rows[0] ==
-        Arguments{"batch_norm", "normalize", "lr", "seed", "step", "test_accuracy", "train_loss", "seconds"});
-  for (const Json& arm : arms)
-    for (size_t i = 0; i < 2; ++i) {
-      std::string first = "null", lr = fmt::format("{}", arm["lr"].get<double>());
-      double last = -1;
-      for (auto& row : rows) {
-        if (row[0] != (arm["batch_norm"].get<bool>() ? "on" : "off") ||
-            row[1] != arm["normalize"].get<std::string>() || row[2] != lr || row[3] != arm["seeds"][i].dump())
-          continue;
-        last = std::stod(row[5]);
-        if (first == "null" && last >= 0.9) first = row[4];
-      }
-      CHECK(arm["steps_to"]["0.90"][i].dump() == first);
-      CHECK(last == Approx(arm["test_accuracy"][i].get<double>()).margin(1e-5));
-    }
+  CHECK(seen.nulls > 0);
+  CHECK(seen.reached > 0);
+  CHECK(seen.diverged >= 2);
+  check_measurements(arms, read_csv(run / "results.csv"));
   CHECK(s["eval_every"] == 1);  // 1/30 of the run
   // The table on the terminal has a line an arm.
   for (const char* word : {"no batch norm · unit · lr 1e20", "batch norm · standard · lr 0.02",

@@ -29,7 +29,7 @@ std::string write_checkpoint(const fs::path& path, const std::string& name, bool
   setup.model = name, setup.input = input, setup.batch_norm = batch_norm;
   ModulePtr model = make_model(name, input, batch_norm, seed);
   model->visit([&](const std::string&, Module& m) {
-    auto* norm = dynamic_cast<BatchNorm*>(&m);
+    auto* norm = layer_as<BatchNorm>(&m);
     if (!norm) return;
     Rng rng(seed, "scales");
     for (int64_t c = 0; c < norm->channels(); ++c) {
@@ -55,6 +55,41 @@ std::string cell(const Table& t, size_t row, const std::string& column) {
 bool agree(const std::string& text, const Json& value) {
   if (value.is_null()) return text == "inf";
   return std::fabs(std::stod(text) - value.get<double>()) <= 1e-9 * std::fabs(value.get<double>());
+}
+
+// The spectra of one layer: in the JSON, in row `row` of spectrum.csv and in the rows of singular_values.csv
+// from `next` on, which moves behind them, they are those of the layer's weight in the network.
+void check_layer(const Json& l, Module& network, const Table& csv, size_t row, const Table& all,
+                 size_t& next) {
+  const std::string path = l["layer"];
+  auto* conv = layer_as<Conv2d>(network.find(path));
+  Tensor weight = conv ? conv->weight.value() : layer_as<Linear>(network, path).weight.value();
+  CHECK(l["shape"].size() == static_cast<size_t>(weight.rank()));
+  CHECK(l["operator"].is_null() == !conv);
+  CHECK(agree(cell(csv, row, "frobenius"), l["weight"]["frobenius"]));
+  int64_t side = path == "conv1" ? 28 : 14;
+  if (conv) CHECK(l["image"] == Json::array({side, side}));
+  for (bool op : {false, true}) {
+    if (op && !conv) continue;
+    const Json& found = l[op ? "operator" : "weight"];
+    Tensor want = op ? conv_singular_values(weight, side, side) : weight_singular_values(weight);
+    std::vector<double> s = want.to_vector();
+    CHECK(found["largest"].get<double>() == Approx(s.front()).epsilon(1e-9));
+    CHECK(found["smallest"].get<double>() == Approx(s.back()).epsilon(1e-9));
+    CHECK(found["condition"].get<double>() == Approx(s.front() / s.back()).epsilon(1e-9));
+    CHECK(found["effective_rank"].get<double>() == Approx(effective_rank(want)).epsilon(1e-9));
+    CHECK(found["values"] == s.size());
+    for (const char* key : {"largest", "smallest", "condition", "effective_rank", "values"})
+      CHECK(agree(cell(csv, row, std::string(op ? "operator_" : "") + key), found[key]));
+    bool same = true;
+    for (size_t k = 0; k < s.size(); ++k, ++next) {
+      REQUIRE(next < all.size());
+      same = same && all[next][1] == path && all[next][2] == (l["folded"] ? "true" : "false") &&
+             all[next][3] == (op ? "operator" : "weight") && all[next][4] == std::to_string(k) &&
+             std::fabs(std::stod(all[next][5]) - s[k]) <= 1e-9 * s[0];
+    }
+    CHECK(same);
+  }
 }
 
 }  // namespace
@@ -92,35 +127,7 @@ TEST_CASE("spectrum writes the same numbers as a table, CSV, JSON and a picture"
     CHECK(cell(csv, i + 1, "label") == "last");
     CHECK(cell(csv, i + 1, "checkpoint") == checkpoint);
     CHECK(cell(csv, i + 1, "folded") == (l["folded"] ? "true" : "false"));
-    Module* m = (l["folded"] ? folded : trained).model->find(path);
-    auto* conv = dynamic_cast<Conv2d*>(m);
-    Tensor weight = conv ? conv->weight.value() : dynamic_cast<Linear&>(*m).weight.value();
-    CHECK(l["shape"].size() == static_cast<size_t>(weight.rank()));
-    CHECK(l["operator"].is_null() == !conv);
-    CHECK(agree(cell(csv, i + 1, "frobenius"), l["weight"]["frobenius"]));
-    int64_t side = path == "conv1" ? 28 : 14;
-    if (conv) CHECK(l["image"] == Json::array({side, side}));
-    for (bool op : {false, true}) {
-      if (op && !conv) continue;
-      const Json& found = l[op ? "operator" : "weight"];
-      Tensor want = op ? conv_singular_values(weight, side, side) : weight_singular_values(weight);
-      std::vector<double> s = want.to_vector();
-      CHECK(found["largest"].get<double>() == Approx(s.front()).epsilon(1e-9));
-      CHECK(found["smallest"].get<double>() == Approx(s.back()).epsilon(1e-9));
-      CHECK(found["condition"].get<double>() == Approx(s.front() / s.back()).epsilon(1e-9));
-      CHECK(found["effective_rank"].get<double>() == Approx(effective_rank(want)).epsilon(1e-9));
-      CHECK(found["values"] == s.size());
-      for (const char* key : {"largest", "smallest", "condition", "effective_rank", "values"})
-        CHECK(agree(cell(csv, i + 1, std::string(op ? "operator_" : "") + key), found[key]));
-      bool same = true;
-      for (size_t k = 0; k < s.size(); ++k, ++next) {
-        REQUIRE(next < all.size());
-        same = same && all[next][1] == path && all[next][2] == (l["folded"] ? "true" : "false") &&
-               all[next][3] == (op ? "operator" : "weight") && all[next][4] == std::to_string(k) &&
-               std::fabs(std::stod(all[next][5]) - s[k]) <= 1e-9 * s[0];
-      }
-      CHECK(same);
-    }
+    check_layer(l, *(l["folded"] ? folded : trained).model, csv, i + 1, all, next);
   }
   CHECK(next == all.size());
   CHECK(read_image((run / "spectrum.png").string()).width >= 1000);
@@ -208,7 +215,7 @@ TEST_CASE("activations of a checkpoint have the rank of its weights", "[cli][spe
   TemporaryFolder folder;
   // fc2 of rank 3 and 100 outputs: what comes out of it varies in three directions.
   auto narrow_fc2 = [](Module& m) {
-    auto& fc2 = dynamic_cast<Linear&>(*m.find("fc2"));
+    auto& fc2 = layer_as<Linear>(m, "fc2");
     LowRank d = low_rank(fc2.weight.value(), 3);
     fc2.weight.mutable_value().copy_(matmul(d.left, d.right));
   };
@@ -274,7 +281,7 @@ TEST_CASE("spectrum refuses what it cannot use", "[bad_input][spectrum]") {
   altered[good.size() - 5] = static_cast<char>(altered[good.size() - 5] ^ 1);
   std::string not_finite =
       bytes_of(write_checkpoint(folder / "n.safetensors", "lenet5", true, 1, [](Module& m) {
-        dynamic_cast<Conv2d&>(*m.find("conv2")).weight.mutable_value().mutable_data<float>()[3] = NAN;
+        layer_as<Conv2d>(m, "conv2").weight.mutable_value().mutable_data<float>()[3] = NAN;
       }));
   auto with = [](const std::string& file) {
     return [=](const fs::path& f) { put(f / "c.safetensors", file); };

@@ -33,93 +33,108 @@ Tensor away(const Shape& shape, uint64_t seed, bool positive) {
   return t;
 }
 
+// A function of ops.h and the shapes that it is checked on.
+struct Case {
+  const char* name;
+  VariableFunction fn;
+  std::vector<Shape> inputs;
+  bool positive = false;
+};
+using V = const Variables&;
+
+std::vector<Case> pointwise() {
+  return {{"add", [](V v) { return v[0] + v[1]; }, {{2, 3}, {2, 3}}},
+          {"add broadcast", [](V v) { return v[0] + v[1]; }, {{2, 1, 3}, {4, 1}}},
+          {"sub", [](V v) { return v[0] - v[1]; }, {{2, 3}, {3}}},
+          {"mul", [](V v) { return v[0] * v[1]; }, {{2, 3}, {2, 1}}},
+          {"mul by itself", [](V v) { return v[0] * v[0]; }, {{2, 3}}},
+          {"div", [](V v) { return v[0] / v[1]; }, {{2, 3}, {3}}},
+          {"div broadcast", [](V v) { return v[0] / v[1]; }, {{}, {2, 2}}},
+          {"scale", [](V v) { return v[0] * -2.5; }, {{2, 3}}},
+          {"add_scalar", [](V v) { return add_scalar(v[0], 3); }, {{2, 3}}},
+          {"neg", [](V v) { return -v[0]; }, {{4}}},
+          {"exp", [](V v) { return exp(v[0]); }, {{2, 3}}},
+          {"log", [](V v) { return log(v[0]); }, {{2, 3}}, true},
+          {"sqrt", [](V v) { return sqrt(v[0]); }, {{2, 3}}, true},
+          {"abs", [](V v) { return abs(v[0]); }, {{2, 3}}},
+          {"pow 3", [](V v) { return pow(v[0], 3); }, {{2, 3}}},
+          {"pow -0.5", [](V v) { return pow(v[0], -0.5); }, {{2, 3}}, true},
+          {"pow 0", [](V v) { return pow(v[0], 0) * v[0]; }, {{3}}}};
+}
+
+std::vector<Case> products() {
+  return {{"matmul", [](V v) { return matmul(v[0], v[1]); }, {{2, 3}, {3, 4}}},
+          {"matmul batched", [](V v) { return matmul(v[0], v[1]); }, {{2, 2, 3}, {2, 3, 2}}},
+          {"matmul 3-D by 2-D", [](V v) { return matmul(v[0], v[1]); }, {{2, 2, 3}, {3, 2}}},
+          {"matmul 2-D by 3-D", [](V v) { return matmul(v[0], v[1]); }, {{2, 3}, {2, 3, 2}}},
+          {"linear", [](V v) { return linear(v[0], v[1], v[2]); }, {{3, 2}, {4, 2}, {4}}}};
+}
+
+std::vector<Case> shapes() {
+  return {{"transpose", [](V v) { return transpose(v[0], 0, -1); }, {{2, 3, 2}}},
+          {"permute",
+           [](V v) {
+             return permute(v[0], {2, 0, -2});
+           },
+           {{2, 3, 4}}},
+          {"reshape",
+           [](V v) {
+             return reshape(v[0], {3, 2});
+           },
+           {{2, 3}}},
+          {"sum", [](V v) { return sum(v[0]); }, {{2, 3}}},
+          {"sum of two dimensions",
+           [](V v) {
+             return sum(v[0], {0, -1});
+           },
+           {{2, 3, 2}}},
+          {"sum keepdim", [](V v) { return sum(v[0], {1}, true); }, {{2, 3}}},
+          {"mean", [](V v) { return mean(v[0]); }, {{2, 3}}},
+          {"mean of a dimension", [](V v) { return mean(v[0], {-2}); }, {{2, 3, 2}}},
+          {"broadcast_to",
+           [](V v) {
+             return broadcast_to(v[0], {2, 3, 4});
+           },
+           {{3, 1}}},
+          {"sum_to",
+           [](V v) {
+             return sum_to(v[0], {3, 1});
+           },
+           {{2, 3, 2}}},
+          {"slice", [](V v) { return slice(v[0], 1, 1, 2); }, {{2, 4}}},
+          {"cat",
+           [](V v) {
+             return cat({v[0], v[1], v[0]}, -1);
+           },
+           {{2, 1}, {2, 3}}}};
+}
+
+// First and second derivatives.
+void check_gradients(const Case& c) {
+  INFO(c.name);
+  Variables inputs;
+  for (size_t i = 0; i < c.inputs.size(); ++i) inputs.emplace_back(away(c.inputs[i], i, c.positive), true);
+  GradcheckResult first = gradcheck(c.fn, inputs);
+  INFO(first.message);
+  CHECK(first.passed);
+  CHECK(first.checked > 0);
+  CHECK(first.largest_gradient > 0.05);
+  // Squared and cubed, so that functions whose own second derivative is zero still have one to check.
+  auto curved = [&](V v) {
+    Variable y = c.fn(v);
+    return y * y * y;
+  };
+  GradcheckResult second = gradgradcheck(curved, inputs, {.rtol = 1e-5});
+  INFO(second.message);
+  CHECK(second.passed);
+  CHECK(second.largest_gradient > 0.01);
+}
+
 }  // namespace
 
 TEST_CASE("every function of ops.h passes the first and second gradient check", "[autograd]") {
-  struct Case {
-    const char* name;
-    VariableFunction fn;
-    std::vector<Shape> inputs;
-    bool positive = false;
-  };
-  using V = const Variables&;
-  const Case cases[] = {{"add", [](V v) { return v[0] + v[1]; }, {{2, 3}, {2, 3}}},
-                        {"add broadcast", [](V v) { return v[0] + v[1]; }, {{2, 1, 3}, {4, 1}}},
-                        {"sub", [](V v) { return v[0] - v[1]; }, {{2, 3}, {3}}},
-                        {"mul", [](V v) { return v[0] * v[1]; }, {{2, 3}, {2, 1}}},
-                        {"mul by itself", [](V v) { return v[0] * v[0]; }, {{2, 3}}},
-                        {"div", [](V v) { return v[0] / v[1]; }, {{2, 3}, {3}}},
-                        {"div broadcast", [](V v) { return v[0] / v[1]; }, {{}, {2, 2}}},
-                        {"scale", [](V v) { return v[0] * -2.5; }, {{2, 3}}},
-                        {"add_scalar", [](V v) { return add_scalar(v[0], 3); }, {{2, 3}}},
-                        {"neg", [](V v) { return -v[0]; }, {{4}}},
-                        {"exp", [](V v) { return exp(v[0]); }, {{2, 3}}},
-                        {"log", [](V v) { return log(v[0]); }, {{2, 3}}, true},
-                        {"sqrt", [](V v) { return sqrt(v[0]); }, {{2, 3}}, true},
-                        {"abs", [](V v) { return abs(v[0]); }, {{2, 3}}},
-                        {"pow 3", [](V v) { return pow(v[0], 3); }, {{2, 3}}},
-                        {"pow -0.5", [](V v) { return pow(v[0], -0.5); }, {{2, 3}}, true},
-                        {"pow 0", [](V v) { return pow(v[0], 0) * v[0]; }, {{3}}},
-                        {"matmul", [](V v) { return matmul(v[0], v[1]); }, {{2, 3}, {3, 4}}},
-                        {"matmul batched", [](V v) { return matmul(v[0], v[1]); }, {{2, 2, 3}, {2, 3, 2}}},
-                        {"matmul 3-D by 2-D", [](V v) { return matmul(v[0], v[1]); }, {{2, 2, 3}, {3, 2}}},
-                        {"matmul 2-D by 3-D", [](V v) { return matmul(v[0], v[1]); }, {{2, 3}, {2, 3, 2}}},
-                        {"transpose", [](V v) { return transpose(v[0], 0, -1); }, {{2, 3, 2}}},
-                        {"permute",
-                         [](V v) {
-                           return permute(v[0], {2, 0, -2});
-                         },
-                         {{2, 3, 4}}},
-                        {"reshape",
-                         [](V v) {
-                           return reshape(v[0], {3, 2});
-                         },
-                         {{2, 3}}},
-                        {"sum", [](V v) { return sum(v[0]); }, {{2, 3}}},
-                        {"sum of two dimensions",
-                         [](V v) {
-                           return sum(v[0], {0, -1});
-                         },
-                         {{2, 3, 2}}},
-                        {"sum keepdim", [](V v) { return sum(v[0], {1}, true); }, {{2, 3}}},
-                        {"mean", [](V v) { return mean(v[0]); }, {{2, 3}}},
-                        {"mean of a dimension", [](V v) { return mean(v[0], {-2}); }, {{2, 3, 2}}},
-                        {"broadcast_to",
-                         [](V v) {
-                           return broadcast_to(v[0], {2, 3, 4});
-                         },
-                         {{3, 1}}},
-                        {"sum_to",
-                         [](V v) {
-                           return sum_to(v[0], {3, 1});
-                         },
-                         {{2, 3, 2}}},
-                        {"slice", [](V v) { return slice(v[0], 1, 1, 2); }, {{2, 4}}},
-                        {"cat",
-                         [](V v) {
-                           return cat({v[0], v[1], v[0]}, -1);
-                         },
-                         {{2, 1}, {2, 3}}},
-                        {"linear", [](V v) { return linear(v[0], v[1], v[2]); }, {{3, 2}, {4, 2}, {4}}}};
-  for (const Case& c : cases) {
-    INFO(c.name);
-    Variables inputs;
-    for (size_t i = 0; i < c.inputs.size(); ++i) inputs.emplace_back(away(c.inputs[i], i, c.positive), true);
-    GradcheckResult first = gradcheck(c.fn, inputs);
-    INFO(first.message);
-    CHECK(first.passed);
-    CHECK(first.checked > 0);
-    CHECK(first.largest_gradient > 0.05);
-    // Squared and cubed, so that functions whose own second derivative is zero still have one to check.
-    auto curved = [&](V v) {
-      Variable y = c.fn(v);
-      return y * y * y;
-    };
-    GradcheckResult second = gradgradcheck(curved, inputs, {.rtol = 1e-5});
-    INFO(second.message);
-    CHECK(second.passed);
-    CHECK(second.largest_gradient > 0.01);
-  }
+  for (const auto& subject : {pointwise(), products(), shapes()})
+    for (const Case& c : subject) check_gradients(c);
 }
 
 TEST_CASE("gradients of powers at zero are numbers, to any order", "[autograd]") {

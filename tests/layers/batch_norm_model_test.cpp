@@ -101,7 +101,7 @@ TEST_CASE("batch norm case 58: folding into a convolution or a linear layer keep
   net.add<BatchNorm2d>("bn", 4);
   net.add<BatchNorm2d>("alone", 4);  // follows no layer to be folded into
   net.to(DType::float64).eval();
-  for (const char* name : {"bn", "alone"}) randomize(dynamic_cast<BatchNorm&>(*net.find(name)), 62);
+  for (const char* name : {"bn", "alone"}) randomize(layer_as<BatchNorm>(net, name), 62);
   Variable x(randn({2, 3, 6, 5}, 63));
   Tensor want = net(x).value();
   CHECK(fold_batch_norms(net) == 1);
@@ -177,8 +177,8 @@ TEST_CASE("batch norm case 63: a group without weight decay leaves weight and bi
   net.add<Linear>("fc", 4, 3);
   net.add<BatchNorm1d>("bn", 3);
   net.to(DType::float64);
-  auto& bn = dynamic_cast<BatchNorm1d&>(*net.find("bn"));
-  auto& fc = dynamic_cast<Linear&>(*net.find("fc"));
+  auto& bn = layer_as<BatchNorm1d>(net, "bn");
+  auto& fc = layer_as<Linear>(net, "fc");
   randomize(bn, 63);
   StateDict before = copy_of(net);
   for (Variable p : net.parameters()) p.set_grad(Tensor::zeros(p.shape(), p.dtype()));

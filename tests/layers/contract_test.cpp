@@ -59,7 +59,7 @@ std::shared_ptr<Sequential> sequences() {
   net->add<Pointwise>("second", 9, 7);
   initialize(*net, 3);
   net->to(DType::float64);
-  randomize(dynamic_cast<BatchNorm&>(*net->find("norm")), 5);
+  randomize(layer_as<BatchNorm>(*net, "norm"), 5);
   net->eval();
   return net;
 }
@@ -105,7 +105,7 @@ TEST_CASE("a batch norm folds into a layer of one's own", "[contract]") {
   Sequential grouped{std::make_shared<Grouped>(6, 4, 2), std::make_shared<BatchNorm1d>(4)};
   initialize(grouped, 1);
   grouped.to(DType::float64);
-  randomize(dynamic_cast<BatchNorm&>(*grouped.find("1")), 2);
+  randomize(layer_as<BatchNorm>(grouped, "1"), 2);
   grouped.eval();
   Variable y(randn({3, 6}, 2));
   want = grouped(y).value();
@@ -180,7 +180,7 @@ TEST_CASE("chains are the children that run one after the other, in residual blo
 TEST_CASE("weights that are used in two places are not folded into", "[contract]") {
   auto shared = std::make_shared<Linear>(4, 4);
   Sequential net{shared, std::make_shared<BatchNorm1d>(4), shared, std::make_shared<ReLU>()};
-  randomize(dynamic_cast<BatchNorm&>(*net.find("1")), 2);
+  randomize(layer_as<BatchNorm>(net, "1"), 2);
   net.eval();
   Variable x(randn({3, 4}, 1, DType::float32));
   Tensor want = net(x).value();

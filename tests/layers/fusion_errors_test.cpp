@@ -92,7 +92,7 @@ TEST_CASE("fused layers refuse what they refuse one by one", "[fusion]") {
              }),
              Contains("[batch_norm1d] 1: expected 2D or 3D input"));
   // A pass that failed has counted nothing.
-  auto& bn = dynamic_cast<BatchNorm2d&>(*net.find("1"));
+  auto& bn = layer_as<BatchNorm2d>(net, "1");
   CHECK(bn.num_batches_tracked.item() == 0);
   CHECK(norm2(bn.running_mean.value()) == 0);
   // No images at all are no error.
@@ -115,7 +115,7 @@ TEST_CASE("differentiating a fused ReLU twice is refused, a norm alone is not", 
 TEST_CASE("a bias changed before the backward pass of a fused ReLU is an error", "[fusion]") {
   // The mask is computed again from the bias: with another one it would be wrong.
   Sequential net{make<BatchNorm2d>(3), make<ReLU>()};
-  auto& bn = dynamic_cast<BatchNorm2d&>(*net.find("0"));
+  auto& bn = layer_as<BatchNorm2d>(net, "0");
   Variable x = input({2, 3, 4, 4}, true), y = net(x);
   bn.bias.mutable_value().fill_(1);
   CHECK_THAT(error_of([&] { y.backward(Tensor::ones(y.shape())); }),

@@ -7,178 +7,15 @@
 #include "layers/layers.h"
 #include "layers/networks/models.h"
 #include "layers/passes/fold.h"
+#include "tests/support/fused_nets.h"
 #include "tests/support/kernels.h"
 
 using namespace sigma;
 using namespace sigma::test;
 using Catch::Contains;
 
-namespace {
-
-// Initial values, with norms that are not the identity, so that a weight or bias left out shows.
-ModulePtr prepared(ModulePtr net) {
-  initialize(*net, 7);
-  uint64_t seed = 100;
-  net->visit([&](const std::string&, Module& m) {
-    auto* bn = dynamic_cast<BatchNorm*>(&m);
-    if (!bn || !bn->weight.defined()) return;
-    bn->weight.mutable_value().copy_(randn(bn->weight.shape(), ++seed));
-    bn->bias.mutable_value().copy_(randn(bn->bias.shape(), ++seed));
-    if (!bn->running_mean.defined()) return;
-    bn->running_mean.mutable_value().copy_(randn(bn->weight.shape(), ++seed));
-    bn->running_var.mutable_value().copy_(
-        add(abs(randn(bn->weight.shape(), ++seed)), Tensor::ones({1}, DType::float64)));
-  });
-  return net;
-}
-
-// The name of the function that gave y: "relu" by itself, "batch_norm" when it took the ReLU along.
-std::string function_of(const Variable& y) { return y.state()->grad_fn ? y.state()->grad_fn->name : ""; }
-
-struct Step {
-  std::map<std::string, Tensor> values;  // output, gradients, buffers
-  std::string function;
-};
-
-// One training step's forward and backward pass; the net has its old state afterwards.
-Step step(Module& net, const Tensor& x, bool fused, bool input_gradient = true) {
-  StateDict before = copy_of(net);
-  std::unique_ptr<NoFusion> off = fused ? nullptr : std::make_unique<NoFusion>();
-  net.zero_grad();
-  Variable input(x, input_gradient);
-  Variable y = net(input);
-  Step s{{{"output", y.value()}}, function_of(y)};
-  if (y.requires_grad()) y.backward(randn(y.shape(), 99, y.dtype()));
-  if (input_gradient) s.values["input gradient"] = input.grad();
-  for (auto& [name, p] : net.named_parameters()) s.values[name + " gradient"] = p.grad();
-  for (auto& [name, b] : net.named_buffers()) s.values[name] = b.value().clone();
-  net.load_state_dict(before);
-  return s;
-}
-
-// `tolerance` is relative to the largest value of a tensor, at least 1; 0 asks for every bit.
-void check_same(const Step& got, const Step& expected, double tolerance) {
-  REQUIRE(got.values.size() == expected.values.size());
-  for (auto& [name, value] : expected.values) {
-    INFO(name);
-    const Tensor& other = got.values.at(name);
-    REQUIRE(other.defined() == value.defined());
-    if (!value.defined()) continue;
-    if (tolerance == 0) {
-      CHECK(identical(other.contiguous(), value.contiguous()));
-      continue;
-    }
-    double largest = 1;
-    for (double v : value.to_vector()) largest = std::max(largest, std::fabs(v));
-    CHECK(max_abs_difference(other.to(DType::float64), value.to(DType::float64)) <= tolerance * largest);
-  }
-}
-
-template <class M, class... Args>
-std::shared_ptr<M> make(Args&&... args) {
-  return std::make_shared<M>(std::forward<Args>(args)...);
-}
-
-ModulePtr conv_norm_relu(int64_t in, int64_t out, Conv2dOptions options) {
-  return ModulePtr(new Sequential{
-      {"conv", make<Conv2d>(in, out, options)}, {"bn", make<BatchNorm2d>(out)}, {"relu", make<ReLU>()}});
-}
-
-struct Net {
-  const char* what;
-  std::function<ModulePtr()> make_net;
-  Shape input;
-  const char *fused, *alone;  // the last function, with and without fusion
-};
-const std::vector<Net>& nets() {
-  static const std::vector<Net> all = {
-      {"3x3 convolution, norm, relu",
-       [] { return conv_norm_relu(16, 32, {.padding = 1}); },
-       {2, 16, 7, 5},
-       "batch_norm",
-       "relu"},
-      {"strided 5x5 convolution, norm, relu",
-       [] { return conv_norm_relu(3, 17, {.kernel = 5, .stride = 2, .padding = 2}); },
-       {3, 3, 9, 11},
-       "batch_norm",
-       "relu"},
-      {"grouped convolution without bias, norm, relu",
-       [] { return conv_norm_relu(4, 6, {.kernel = 3, .groups = 2, .bias = false}); },
-       {2, 4, 6, 6},
-       "batch_norm",
-       "relu"},
-      {"convolutions without bias, without norms",
-       [] {
-         return ModulePtr(new Sequential{make<Conv2d>(3, 16, Conv2dOptions{.bias = false}), make<ReLU>(),
-                                         make<Conv2d>(16, 16, Conv2dOptions{.bias = false}), make<ReLU>()});
-       },
-       {2, 3, 9, 8},
-       "relu",
-       "relu"},
-      {"a chain that ends in a norm",
-       [] {
-         return ModulePtr(new Sequential{make<Conv2d>(3, 16, Conv2dOptions{}), make<ReLU>(),
-                                         make<Conv2d>(16, 16, Conv2dOptions{}), make<BatchNorm2d>(16)});
-       },
-       {2, 3, 8, 8},
-       "batch_norm",
-       "batch_norm"},
-      {"norm, relu on rows",
-       [] {
-         return ModulePtr(new Sequential{make<Linear>(5, 9), make<BatchNorm1d>(9), make<ReLU>(),
-                                         make<Linear>(9, 4), make<BatchNorm1d>(4)});
-       },
-       {7, 5},
-       "batch_norm",
-       "batch_norm"},
-      {"linear layers without norms, with and without bias",
-       [] {
-         return ModulePtr(new Sequential{make<Linear>(5, 40), make<ReLU>(),
-                                         make<Linear>(40, 9, LinearOptions{.bias = false}), make<ReLU>()});
-       },
-       {7, 5},
-       "relu",
-       "relu"},
-      {"norm, relu on sequences",
-       [] {
-         return ModulePtr(new Sequential{make<BatchNorm1d>(5), make<ReLU>()});
-       },
-       {3, 5, 6},
-       "batch_norm",
-       "relu"},
-      {"norms without affine map and without statistics",
-       [] {
-         return ModulePtr(new Sequential{
-             make<Conv2d>(16, 16, Conv2dOptions{}), make<BatchNorm2d>(16, BatchNormOptions{.affine = false}),
-             make<ReLU>(), make<BatchNorm2d>(16, BatchNormOptions{.track_running_stats = false}),
-             make<ReLU>()});
-       },
-       {2, 16, 5, 6},
-       "batch_norm",
-       "relu"},
-      {"block", [] { return make<BasicBlock>(16, 16, 1, true); }, {2, 16, 5, 7}, "batch_norm", "relu"},
-      {"block with downsampling",
-       [] { return make<BasicBlock>(8, 16, 2, true); },
-       {3, 8, 7, 6},
-       "batch_norm",
-       "relu"},
-      {"block without norms",
-       [] { return make<BasicBlock>(16, 16, 1, false); },
-       {2, 16, 5, 5},
-       "relu",
-       "relu"},
-      {"downsampling block without norms",
-       [] { return make<BasicBlock>(4, 6, 2, false); },
-       {2, 4, 6, 5},
-       "relu",
-       "relu"}};
-  return all;
-}
-
-}  // namespace
-
 TEST_CASE("fused layers give what they give one by one", "[fusion]") {
-  for (const Net& n : nets())
+  for (const FusedNet& n : fused_nets())
     for (DType dtype : {DType::float32, DType::float64})
       for (bool training : {true, false}) {
         INFO(n.what << " " << name_of(dtype) << (training ? " training" : " eval"));
@@ -231,7 +68,7 @@ TEST_CASE("fused layers train what asks for gradients and nothing else", "[fusio
 }
 
 TEST_CASE("a hook sees its layer's own output in a fused chain", "[fusion]") {
-  for (const Net& n : nets())
+  for (const FusedNet& n : fused_nets())
     for (bool training : {true, false}) {
       ModulePtr net = prepared(n.make_net());
       net->train(training);
@@ -358,7 +195,7 @@ TEST_CASE("classes derived from fused layers run by their own forward", "[fusion
 }
 
 TEST_CASE("folded networks fuse what is left and give the same", "[fusion]") {
-  for (const Net& n : nets()) {
+  for (const FusedNet& n : fused_nets()) {
     ModulePtr net = prepared(n.make_net());
     net->eval();
     Variable x(randn(n.input, 5, DType::float32));
@@ -380,7 +217,7 @@ TEST_CASE("folded networks fuse what is left and give the same", "[fusion]") {
 }
 
 TEST_CASE("fused networks give the same bits with one, two and three threads", "[fusion][determinism]") {
-  for (const Net& n : nets()) {
+  for (const FusedNet& n : fused_nets()) {
     INFO(n.what);
     ModulePtr net = prepared(n.make_net());
     Shape shape = n.input;

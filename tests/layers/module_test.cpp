@@ -131,6 +131,21 @@ TEST_CASE("forward hooks see input and output until they are removed", "[module]
   CHECK(other == 3);
 }
 
+TEST_CASE("a layer is found as what it is; another class there is an error that names both", "[module]") {
+  auto net = small_net();
+  const Module* conv = net->find("conv");
+  CHECK(layer_as<const Conv2d>(conv) == conv);
+  CHECK(layer_as<const Module>(conv) == conv);
+  CHECK(layer_as<const Linear>(conv) == nullptr);
+  CHECK(layer_as<Linear>(net->find("nowhere")) == nullptr);
+  CHECK(&layer_as<BatchNorm>(*net, "bn") == net->find("bn"));  // a base class of the BatchNorm2d there
+  CHECK(layer_as<Linear>(*net, "tail.1").weight.shape() == Shape{5, 48});
+  CHECK(error_of([&] { layer_as<Linear>(*net, "conv"); }) ==
+        "[layer_as] expected a sigma::Linear at \"conv\", got a Conv2d");
+  CHECK(error_of([&] { layer_as<Conv2d>(*net, "tail.2"); }) ==
+        "[layer_as] expected a sigma::Conv2d at \"tail.2\", got no module");
+}
+
 TEST_CASE("initial weights depend on seed and name alone, not on batch norm", "[module]") {
   for (const char* name : {"mlp", "cnn", "lenet5", "sigmoid-mlp", "resnet20"}) {
     INFO(name);

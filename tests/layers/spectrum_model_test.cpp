@@ -88,7 +88,7 @@ TEST_CASE("layer spectra follow the shapes and chains of a nested model", "[spec
     if (strided) stage /= 2;
     CHECK(l.h == 16 / stage);
     CHECK(l.w == 12 / stage);
-    const auto& conv = dynamic_cast<const Conv2d&>(*net->find(l.path));
+    const auto& conv = layer_as<const Conv2d>(*net, l.path);
     CHECK(identical(l.op, conv_singular_values(conv.weight.value(), l.h, l.w, strided ? 2 : 1)));
   }
   CHECK(!net->find("conv1")->has_forward_hooks());
@@ -112,8 +112,8 @@ TEST_CASE("folding batch norm gives the spectrum of the layer multiplied by hand
   net.add<BatchNorm1d>("bn2", 5);
   initialize(net, 1);
   net.to(DType::float64);
-  auto& bn = dynamic_cast<BatchNorm&>(*net.find("bn"));
-  auto& bn2 = dynamic_cast<BatchNorm&>(*net.find("bn2"));
+  auto& bn = layer_as<BatchNorm>(net, "bn");
+  auto& bn2 = layer_as<BatchNorm>(net, "bn2");
   randomize(bn, 2);
   randomize(bn2, 3);
   net.eval();
@@ -125,8 +125,8 @@ TEST_CASE("folding batch norm gives the spectrum of the layer multiplied by hand
           norm.weight.value().at({i / row}) / std::sqrt(norm.running_var.value().at({i / row}) + 1e-5);
     return w;
   };
-  Tensor conv = by_hand(dynamic_cast<Conv2d&>(*net.find("conv")).weight.value(), bn);
-  Tensor fc = by_hand(dynamic_cast<Linear&>(*net.find("fc")).weight.value(), bn2);
+  Tensor conv = by_hand(layer_as<Conv2d>(net, "conv").weight.value(), bn);
+  Tensor fc = by_hand(layer_as<Linear>(net, "fc").weight.value(), bn2);
   Tensor x = randn({64, 3, 6, 6}, 4);
   Tensor normed;
   size_t hook = bn.register_forward_hook(
@@ -136,11 +136,11 @@ TEST_CASE("folding batch norm gives the spectrum of the layer multiplied by hand
   bn.remove_forward_hook(hook);
   CHECK(fold_batch_norms(net) == 2);
   const LayerSpectrum l = layer_spectra(net, {1, 3, 6, 6})[0];
-  Tensor folded = dynamic_cast<Conv2d&>(*net.find("conv")).weight.value();
+  Tensor folded = layer_as<Conv2d>(net, "conv").weight.value();
   CHECK(gap(weight_singular_values(folded), weight_singular_values(conv).to_vector()) < 1e-14);
   CHECK(gap(conv_singular_values(folded, 6, 6), conv_singular_values(conv, 6, 6).to_vector()) < 1e-14);
   CHECK(identical(l.op, conv_singular_values(folded, 6, 6)));
-  CHECK(gap(weight_singular_values(dynamic_cast<Linear&>(*net.find("fc")).weight.value()),
+  CHECK(gap(weight_singular_values(layer_as<Linear>(net, "fc").weight.value()),
             weight_singular_values(fc).to_vector()) < 1e-14);
   // What comes out of the folded convolution is what came out of the norm.
   auto out = activation_spectra(net, 64, [&] { return Variable(x); });

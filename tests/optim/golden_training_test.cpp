@@ -35,7 +35,7 @@ void fill_parameters(Module& model) {
   for (auto& [name, p] : model.named_parameters()) {
     size_t dot = name.rfind('.');
     Module* owner = model.find(name.substr(0, dot));
-    if (dynamic_cast<BatchNorm*>(owner)) {
+    if (layer_as<BatchNorm>(owner)) {
       p.mutable_value().fill_(name.substr(dot) == ".weight" ? 1 : 0);
     } else {
       if (p.rank() > 1) fan_in = p.numel() / p.dim(0);
