@@ -18,8 +18,9 @@ if(SIGMA_SANITIZE STREQUAL "thread")
   add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
   add_link_options(-fsanitize=thread)
 elseif(SIGMA_SANITIZE)
-  # Run-time type information of -fsanitize=vptr is the one check left out: it doubles the build time.
-  add_compile_options(-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=all
+  # Left out, because they take a third of the build's time: the type behind a pointer, a null pointer (which crashes
+  # anyway) and the size of an object (which AddressSanitizer knows better).
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize=vptr,null,object-size -fno-sanitize-recover=all
                       -fno-omit-frame-pointer -D_GLIBCXX_ASSERTIONS)
   add_link_options(-fsanitize=address,undefined)
 endif()
