@@ -34,3 +34,7 @@ set(DOXYGEN_WARN_IF_UNDOCUMENTED NO)
 set(DOXYGEN_WARN_AS_ERROR FAIL_ON_WARNINGS)
 doxygen_add_docs(docs README.md core autograd layers optim data apps WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
                  COMMENT "Writing the API reference")
+if(SIGMA_BUILD_TESTS)
+  add_test(NAME "the API reference is written without a warning"
+           COMMAND ${DOXYGEN_EXECUTABLE} ${PROJECT_BINARY_DIR}/Doxyfile.docs WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+endif()
