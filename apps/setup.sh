@@ -16,7 +16,7 @@ sigma_packages() {
   arch=$(dpkg --print-architecture)
   for package in "$@"; do
     # One line an architecture: with those of arm64 (tests/slow/arm64) beside them the native ones are still looked for.
-    dpkg-query -W -f '${Architecture} ${db:Status-Status}\n' "$package" 2>/dev/null | grep -qE "^(all|$arch) installed$" ||
+    dpkg-query -W -f '${Architecture} ${db:Status-Status}\n' "$package" 2>/dev/null | grep -E "^(all|$arch) installed$" >/dev/null ||
       [[ $package == *:* && $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
       missing+=("$package")
   done
