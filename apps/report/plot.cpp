@@ -253,8 +253,8 @@ void draw(Canvas& canvas, const std::vector<Chart>& charts, int columns, double 
   int rows = (static_cast<int>(charts.size()) + columns - 1) / columns;
   double w = width / columns, h = height / std::max(1, rows);
   for (size_t i = 0; i < charts.size(); ++i) {
-    auto k = static_cast<int>(i);
-    Plot(canvas, charts[i], w * (k % columns), h * (k / columns), w, h);
+    const int row = static_cast<int>(i) / columns, column = static_cast<int>(i) % columns;
+    Plot(canvas, charts[i], w * column, h * row, w, h);
   }
 }
 
