@@ -1,11 +1,12 @@
 # One target a folder; a target links only what the architecture lets it include.
 #
 #   sigma_library(NAME FOLDER folder | SOURCES files... [WITHOUT paths...] [NEEDS targets...] [PACKAGES names...]
-#                 [PRECOMPILED headers...])
+#                 [HIDDEN headers...] [PRECOMPILED headers...])
 #
 # makes the library sigma_NAME, known to users as sigma::NAME, the component NAME of the installed package and the
-# pkg-config file sigma-NAME. FOLDER gives all its sources and the headers to install under include/sigma/NAME;
-# PACKAGES are the pkg-config names of what a static link with it wants; PRECOMPILED, what its files include besides.
+# pkg-config file sigma-NAME. FOLDER gives all its sources, but for those WITHOUT, and the headers to install under
+# include/sigma/NAME, but for those HIDDEN, by name or pattern; PACKAGES are the pkg-config names of what a static link
+# with it wants; PRECOMPILED, what its files include besides.
 
 # Both forms of include find a header, installed or not: "layers/conv2d.h", which sigma itself writes, and
 # <sigma/layers/conv2d.h>. In the build tree the second goes through links.
@@ -37,7 +38,7 @@ function(sigma_same_bits target)
 endfunction()
 
 function(sigma_library name)
-  cmake_parse_arguments(arg "" "FOLDER" "SOURCES;WITHOUT;NEEDS;PACKAGES;PRECOMPILED" ${ARGN})
+  cmake_parse_arguments(arg "" "FOLDER" "SOURCES;WITHOUT;HIDDEN;NEEDS;PACKAGES;PRECOMPILED" ${ARGN})
   set(sources ${arg_SOURCES})
   list(TRANSFORM sources PREPEND ${PROJECT_SOURCE_DIR}/)
   if(arg_FOLDER)
@@ -46,8 +47,12 @@ function(sigma_library name)
       list(FILTER sources EXCLUDE REGEX "^${PROJECT_SOURCE_DIR}/${path}")
     endforeach()
     sigma_forward(${name} ${arg_FOLDER})
+    set(hidden "")
+    foreach(pattern ${arg_HIDDEN})
+      list(APPEND hidden PATTERN ${pattern} EXCLUDE)
+    endforeach()
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${arg_FOLDER}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sigma/${name}
-            FILES_MATCHING PATTERN "*.h")
+            FILES_MATCHING PATTERN "*.h" ${hidden})
   endif()
   add_library(sigma_${name} STATIC ${sources})
   add_library(sigma::${name} ALIAS sigma_${name})

@@ -1,5 +1,5 @@
 # What is installed beside libraries and headers: the CMake package with its components, and pkg-config files.
-set(SIGMA_DEFAULT_COMPONENTS layers optim data)  # sigma::sigma, sigma.pc and <sigma/sigma.h>
+set(SIGMA_DEFAULT_COMPONENTS layers optim data training)  # sigma::sigma, sigma.pc and <sigma/sigma.h>
 sigma_forward(sigma.h apps/sigma.h)
 install(FILES ${PROJECT_SOURCE_DIR}/apps/sigma.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sigma)
 

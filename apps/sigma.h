@@ -1,5 +1,5 @@
-// All that a program wants that builds networks, trains them and uses them. Drawing and downloading are
-// apart: <sigma/report/...> and <sigma/data/download.h>.
+// All that a program wants that builds networks, trains them, saves, loads and uses them. Drawing and
+// downloading are apart: <sigma/report/plot.h> and <sigma/data/download.h>.
 #pragma once
 
 #include "autograd/complex.h"
@@ -17,3 +17,7 @@
 #include "layers/layers.h"
 #include "optim/lr_schedule.h"
 #include "optim/optimizers.h"
+#include "training/checkpoint.h"
+#include "training/evaluate.h"
+#include "training/fit.h"
+#include "training/trainer.h"

@@ -1,9 +1,11 @@
 // Differentiable linear algebra; see core/linalg.h for what the functions compute and refuse.
 //
-// Gradients of the decomposition (Townsend 2016; Wan and Zhang 2019 for complex matrices). With E_jk = s_k^2
-// - s_j^2,
-//   G = (skew(U^H gU) S + S skew(V^H gV)) / E + diag(gS),   dA = U G V^H, plus terms for rows or columns
-//   outside.
+// Gradients of the decomposition (Townsend 2016; Wan and Zhang 2019 for complex matrices):
+//
+//   E_jk = s_k^2 - s_j^2
+//   G    = (skew(U^H gU) S + S skew(V^H gV)) / E + diag(gS)
+//   dA   = U G V^H + terms for what of gU and gV lies outside the spans of U and V
+//
 // Only losses that do not depend on the choice of the singular vectors have a gradient: vectors are
 // determined up to a phase each, and within the span of equal singular values not even that. Where E_jk
 // vanishes and so does its numerator, as for such losses it must, the quotient counts as 0 (PyTorch gives

@@ -83,8 +83,7 @@ class Variable {
 struct GradOptions {
   bool retain_graph = false;
   bool create_graph = false;  // record the backward pass too, for derivatives of derivatives
-  bool allow_unused =
-      false;  // an input the outputs do not depend on gives an undefined Variable instead of an error
+  bool allow_unused = false;  // an input the outputs do not depend on gives an undefined Variable, no error
 };
 // Gradients of sum_i <outputs[i], seeds[i]> with respect to `inputs`, returned rather than accumulated. An
 // undefined or missing seed stands for 1 and needs a one-element output. Only what leads to `inputs` is

@@ -2,7 +2,8 @@
 // after the value, valid UTF-8. What fails is an Error in our own words that names the place and the byte.
 //
 // This header holds the library's forward declarations only; who touches members of a Json includes
-// <nlohmann/json.hpp> in the .cpp.
+// <nlohmann/json.hpp> in the .cpp. No other installed header includes this one, so only a program that does
+// so itself needs nlohmann-json.
 #pragma once
 
 #include <cstddef>

@@ -63,13 +63,13 @@ struct LowRank {
   int64_t rank() const { return right.dim(-2); }
 };
 LowRank low_rank(const Tensor& a, int64_t rank);
-// The smallest rank that keeps at least this share of the energy in every matrix of the batch; 0 < energy
-// <= 1.
+// The smallest rank that keeps at least this share of the energy, above 0 and at most 1, in every matrix of
+// the batch.
 LowRank low_rank_energy(const Tensor& a, double energy);
 int64_t rank_for_energy(const Tensor& singular_values, double energy);
 
-// A = unitary * positive: the orthogonal (unitary) factor U Vh (..., m, n) and V diag(S) Vh (..., n, n); m >=
-// n.
+// A = unitary * positive, for m >= n: the orthogonal (unitary) factor U Vh (..., m, n), and V diag(S) Vh
+// (..., n, n).
 struct Polar {
   Tensor unitary, positive;
 };

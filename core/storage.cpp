@@ -18,8 +18,8 @@ constexpr bool kCache = false;
 constexpr bool kCache = true;
 #endif
 
-// Rounds up to a size class: multiples of 64 B below 4 KiB, then eight classes per power of two (waste
-// <= 12.5%).
+// Rounds up to a size class: multiples of 64 B below 4 KiB, then eight classes per power of two, which waste
+// 12.5% at most.
 size_t size_class(size_t bytes) {
   if (bytes == 0) bytes = 1;
   if (bytes > SIZE_MAX / 2) return bytes;  // the allocation fails with a clear message

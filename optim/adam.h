@@ -1,6 +1,8 @@
 // Adam, as PyTorch's torch.optim.Adam. At step t of a parameter, counted from 1:
+//
 //   d = g + weight_decay * p;   m = beta1 * m + (1 - beta1) * d;   v = beta2 * v + (1 - beta2) * d^2;
 //   p -= lr * m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon)
+//
 // and with amsgrad the largest v so far in the place of v. Kingma and Ba 2015; Reddi et al. 2018 for AMSGrad.
 // State: exp_avg (m), exp_avg_sq (v), max_exp_avg_sq and step (t), PyTorch's names.
 #pragma once

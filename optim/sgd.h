@@ -1,6 +1,8 @@
 // Stochastic gradient descent with momentum, as PyTorch's torch.optim.SGD:
+//
 //   d = g + weight_decay * p;   v = d on the first step, momentum * v + (1 - dampening) * d after;
-//   p -= lr * (nesterov ? d + momentum * v : v).
+//   p -= lr * (nesterov ? d + momentum * v : v)
+//
 // Sutskever et al. 2013 for Nesterov's form.
 #pragma once
 

@@ -4,7 +4,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "apps/report/canvas.h"
+#include "core/check.h"
+#include "report/canvas.h"
 
 #define STB_TRUETYPE_IMPLEMENTATION
 #define STBTT_STATIC
@@ -31,6 +32,8 @@ extern "C" const unsigned char sigma_font_data[];
 
 namespace sigma {
 namespace {
+
+constexpr int64_t kMaxSide = 16384;  // 3 x 16384^2 still is an int, which stb counts with
 
 const stbtt_fontinfo& font() {
   static const stbtt_fontinfo info = [] {
@@ -214,6 +217,9 @@ std::unique_ptr<Canvas> make_png(double width, double height, double scale) {
 }
 
 std::string encode_png(int64_t height, int64_t width, int64_t channels, const uint8_t* pixels) {
+  SIGMA_CHECK(channels == 1 || channels == 3, "encode_png", "expected 1 or 3 channels, got {}", channels);
+  SIGMA_CHECK(height > 0 && width > 0 && height <= kMaxSide && width <= kMaxSide, "encode_png",
+              "expected 1 to {} pixels a side, got {}x{}", kMaxSide, height, width);
   std::string out;
   auto append = [](void* to, void* data, int size) {
     static_cast<std::string*>(to)->append(static_cast<char*>(data), static_cast<size_t>(size));

@@ -1,7 +1,7 @@
 
 #include <fmt/core.h>
 
-#include "apps/report/canvas.h"
+#include "report/canvas.h"
 
 namespace sigma {
 namespace {

@@ -1,4 +1,4 @@
-#include "apps/report/csv.h"
+#include "report/csv.h"
 
 #include <cerrno>
 #include <cstdlib>
@@ -11,7 +11,7 @@
 #include "core/file.h"
 #include "core/text.h"
 
-namespace sigma::app {
+namespace sigma {
 namespace fs = std::filesystem;
 
 std::string csv_cell(const std::string& text) {
@@ -24,6 +24,8 @@ std::string csv_cell(const std::string& text) {
 CsvLog::CsvLog(const std::string& path, const std::vector<std::string>& header, size_t step_column,
                int64_t last_step)
     : path_(path) {
+  SIGMA_CHECK(step_column < header.size(), "csv", "expected a column below {}, got {}", header.size(),
+              step_column);
   std::error_code ignored;
   if (last_step > 0 && fs::exists(path, ignored)) {
     Bytes bytes = read_file(path);
@@ -71,4 +73,4 @@ void CsvLog::flush() {
   pending_.clear();
 }
 
-}  // namespace sigma::app
+}  // namespace sigma

@@ -1,4 +1,4 @@
-#include "apps/report/plot.h"
+#include "report/plot.h"
 
 #include <fmt/core.h>
 
@@ -6,8 +6,41 @@
 #include <cmath>
 #include <limits>
 
+#include "core/check.h"
+
 namespace sigma {
 namespace {
+
+// Beyond, the length of an axis or its first tick is no double.
+bool drawable(double v, bool log = false) { return std::fabs(v) < 1e300 && (!log || v > 1e-300); }
+
+void check(const std::vector<Chart>& charts, int columns) {
+  SIGMA_CHECK(columns >= 1, "chart", "expected at least one column, got {}", columns);
+  for (const Chart& chart : charts) {
+    for (const Series& s : chart.series) {
+      SIGMA_CHECK(s.x.size() == s.y.size(), "chart", "{}: expected as many y as x, {}, got {}", s.label,
+                  s.x.size(), s.y.size());
+      SIGMA_CHECK(s.low.size() == s.high.size() && (s.low.empty() || s.low.size() == s.x.size()), "chart",
+                  "{}: expected {} values of low and of high, or none, got {} and {}", s.label, s.x.size(),
+                  s.low.size(), s.high.size());
+    }
+    for (const std::optional<double>& limit : {chart.y_min, chart.y_max})
+      SIGMA_CHECK(!limit || drawable(*limit, chart.log_y), "chart",
+                  "expected a finite limit of the axis, above 0 on a logarithmic one, got {}", *limit);
+    SIGMA_CHECK(!chart.y_min || !chart.y_max || *chart.y_min < *chart.y_max, "chart",
+                "expected y_min below y_max, got {} and {}", *chart.y_min, *chart.y_max);
+  }
+}
+
+void check(const Matrix& m) {
+  SIGMA_CHECK(!m.names.empty() && m.counts.size() == m.names.size(), "matrix",
+              "expected a row for each of {} names, got {}", m.names.size(), m.counts.size());
+  for (const std::vector<int64_t>& row : m.counts) {
+    SIGMA_CHECK(row.size() == m.names.size(), "matrix", "expected {} columns, got {}", m.names.size(),
+                row.size());
+    for (int64_t count : row) SIGMA_CHECK(count >= 0, "matrix", "expected counts, got {}", count);
+  }
+}
 
 struct Axis {
   double low = 0, high = 1;
@@ -50,7 +83,7 @@ Axis fit(const Chart& chart, bool vertical) {
   axis.log = vertical ? chart.log_y : chart.log_x;
   double low = std::numeric_limits<double>::infinity(), high = -low;
   auto take = [&](double v) {
-    if (!std::isfinite(v) || (axis.log && v <= 0)) return;
+    if (!drawable(v, axis.log)) return;
     low = std::min(low, v);
     high = std::max(high, v);
   };
@@ -68,7 +101,10 @@ Axis fit(const Chart& chart, bool vertical) {
   if (vertical && chart.filled && !axis.log) low = 0;
   if (vertical && chart.y_min) low = *chart.y_min;
   if (vertical && chart.y_max) high = *chart.y_max;
-  if (high <= low) high = axis.log ? low * 10 : low + 1;
+  // Values that are all the same, or differ in their last digits, where steps along the axis would not add
+  // up.
+  if (high - low <= 1e-9 * std::fabs(low))
+    high = axis.log ? low * 10 : low + std::max(1.0, 1e-3 * std::fabs(low));
   if (vertical && !chart.y_max) high = axis.log ? high * 1.3 : high + (high - low) * .06;
   axis.low = low;
   axis.high = high;
@@ -158,7 +194,7 @@ class Plot {
       for (auto* v : {&x, &low, &high}) v->clear();
     };
     for (size_t i = 0; i < s.x.size(); ++i) {
-      if (!std::isfinite(s.low[i]) || !std::isfinite(s.high[i])) {
+      if (!drawable(s.x[i], ax_.log) || !drawable(s.low[i]) || !drawable(s.high[i])) {
         flush();
         continue;
       }
@@ -172,7 +208,7 @@ class Plot {
   void line(const Series& s) const {
     std::vector<XY> run;
     for (size_t i = 0; i < s.x.size(); ++i) {
-      if (std::isfinite(s.y[i]) && !(ax_.log && s.x[i] <= 0)) {
+      if (drawable(s.x[i], ax_.log) && drawable(s.y[i])) {
         run.push_back({px(s.x[i]), py(s.y[i])});
       } else {
         piece(s, run);
@@ -213,15 +249,17 @@ Color palette(size_t i) {
 }
 
 void draw(Canvas& canvas, const std::vector<Chart>& charts, int columns, double width, double height) {
+  check(charts, columns);
   int rows = (static_cast<int>(charts.size()) + columns - 1) / columns;
   double w = width / columns, h = height / std::max(1, rows);
   for (size_t i = 0; i < charts.size(); ++i) {
-    auto k = static_cast<int>(i);
-    Plot(canvas, charts[i], w * (k % columns), h * (k / columns), w, h);
+    const int row = static_cast<int>(i) / columns, column = static_cast<int>(i) % columns;
+    Plot(canvas, charts[i], w * column, h * row, w, h);
   }
 }
 
 void draw(Canvas& c, const Matrix& m, double width, double height) {
+  check(m);
   size_t n = m.counts.size();
   double longest = 0;
   for (const std::string& name : m.names) longest = std::max(longest, c.text_width(name, 11));
@@ -251,6 +289,7 @@ void draw(Canvas& c, const Matrix& m, double width, double height) {
 }
 
 Size size_of(const std::vector<Chart>& charts, int columns) {
+  check(charts, columns);
   int rows = std::max(1, (static_cast<int>(charts.size()) + columns - 1) / columns);
   return {kCellWidth * columns, kCellHeight * rows};
 }

@@ -1,46 +1,54 @@
 // Charts: labelled axes with units, a legend, bands for the spread over seeds. One description, SVG or PNG.
+//
+//   Chart chart{"Training", "steps", "loss in nats", {{.label = "cnn", .x = steps, .y = losses}}};
+//   write_file_atomic("loss.svg", to_svg({chart}));
 #pragma once
 
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "apps/report/canvas.h"
+#include "report/canvas.h"
 
 namespace sigma {
 
 struct Series {
   std::string label;              // empty: not in the legend
-  std::vector<double> x, y;       // a NaN in y ends the line
-  std::vector<double> low, high;  // spread; may be empty
-  Color color;
+  std::vector<double> x, y;       // of one length; the line breaks where one is not finite
+  std::vector<double> low, high;  // spread around y, both of that length, or both empty
+  Color color;                    // see palette
   bool dashed = false;
 };
 
 struct Chart {
   std::string title, x_label, y_label;
   std::vector<Series> series;
-  std::optional<double> y_min, y_max;
-  bool log_x = false;
-  bool log_y = false;
-  bool filled = false;  // histograms: the area under each line
-  std::string note;     // shown where there is nothing to draw
+  std::optional<double> y_min, y_max;  // where the axis begins and ends; else by the data
+  bool log_x = false;                  // values of 0 and less are not shown
+  bool log_y = false;                  // they lie on the axis
+  bool filled = false;                 // histograms: the area under each line
+  std::string note;                    // shown where there is nothing to draw
 };
 
-struct Matrix {  // a heat map of counts, rows are true classes
+// A heat map of counts, such as a confusion matrix, whose rows are the true classes. The stronger a cell, the
+// larger its share of the row.
+struct Matrix {
   std::string title, x_label, y_label;
-  std::vector<std::string> names;
-  std::vector<std::vector<int64_t>> counts;
+  std::vector<std::string> names;            // of the classes
+  std::vector<std::vector<int64_t>> counts;  // square, a row and a column for each name; not negative
 };
 
-// Charts side by side in `columns`.
+// Charts side by side in `columns`, row after row. These and all below throw kind usage when lists differ in
+// length, columns are fewer than one, counts are negative, or limits of an axis make none.
 void draw(Canvas& canvas, const std::vector<Chart>& charts, int columns, double width, double height);
 void draw(Canvas& canvas, const Matrix& matrix, double width, double height);
 
 struct Size {
   double width, height;
 };
+// What to_svg and to_png take for them: 640 x 400 units a chart.
 Size size_of(const std::vector<Chart>& charts, int columns);
+// The file's bytes.
 std::string to_svg(const std::vector<Chart>& charts, int columns = 1);
 std::string to_png(const std::vector<Chart>& charts, int columns = 1);
 std::string to_svg(const Matrix& matrix);

@@ -12,8 +12,7 @@
 namespace sigma {
 
 struct FitOptions {
-  int64_t eval_every =
-      0;  // steps between measurements, beside those at the end of each epoch; 0: those alone
+  int64_t eval_every = 0;   // steps between measurements beside those after each epoch; 0: those alone
   int64_t eval_images = 0;  // test images for those before the last, spread over the test set; 0: all
   int64_t save_every = 0;   // steps between checkpoints; 0: an epoch
   std::string fingerprint;  // of the data set, where it is known already (see data/dataset.h)

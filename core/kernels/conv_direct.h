@@ -1,10 +1,12 @@
 // Convolution of any size as register-blocked sums: the inputs of 8 output pixels at a time are gathered into
 // a panel and multiplied with packed weights; nothing of the size of an unfolded image is stored.
 //
-// The backward pass to the data gathers as well: dx at row iy receives dy at (iy + pad - ky * dilation) /
-// stride for those ky where that is whole, which are the same for all rows with the same remainder. So each
-// of the stride_h * stride_w remainders ("phases") is a convolution of stride 1 over dy, with its part of the
-// taps.
+// The backward pass to the data gathers as well: dx at row iy receives dy at
+//
+//   (iy + pad - ky * dilation) / stride
+//
+// for those ky where that is whole, which are the same for all rows with the same remainder. So each of the
+// stride_h * stride_w remainders ("phases") is a convolution of stride 1 over dy, with its part of the taps.
 #pragma once
 
 #include <vector>

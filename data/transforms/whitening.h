@@ -2,11 +2,14 @@
 //
 // With x an image as one vector of d values in 0..1, and the covariance of the training set C = U diag(v) U^T
 // by singular value decomposition (C is symmetric and positive, so that this is its eigendecomposition too):
+//
 //   zca:  y = U diag(f) U^T (x - mean)   the whitened image closest to the original one
 //   pca:  y = diag(f) U^T (x - mean)     value i of the image is its i-th principal component
-// f = 1 / sqrt(v + epsilon). A direction that varies less than the rounding of pixels to 8 bits, v <= 1/(12 *
-// 255^2), or than the decomposition can tell from zero, is dropped: its f is 0. Without an epsilon the
-// covariance of y is therefore the identity on the kept directions. Bell and Sejnowski 1997; Krizhevsky 2009.
+//   f = 1 / sqrt(v + epsilon)
+//
+// A direction that varies less than the rounding of pixels to 8 bits, where v is at most 1 / (12 * 255^2), or
+// than the decomposition can tell from zero, is dropped: its f is 0. Without an epsilon the covariance of y
+// is therefore the identity on the kept directions. Bell and Sejnowski 1997; Krizhevsky 2009.
 #pragma once
 
 #include <string>

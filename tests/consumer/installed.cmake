@@ -1,20 +1,55 @@
-# Installs the package into a fresh folder and builds a user's program against it by find_package and by pkg-config.
+# Installs the package into a fresh folder and builds users' programs against it: by find_package with components, by
+# pkg-config, and the examples' project. None may want curl or what curl brings; no header, more than the package says.
 include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
 set(work ${BUILD}/consumer_installed)
 file(REMOVE_RECURSE ${work})
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${work}/prefix)
 run(${work}/prefix/bin/sigma --version)
+set(cmake ${CMAKE_COMMAND} -G Ninja -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_BUILD_TYPE=Release
+    -DCMAKE_PREFIX_PATH=${work}/prefix)
+set(unwanted "curl|crypto|ssl|gnutls|nettle")
 
-run(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${work}/build -G Ninja -DCMAKE_CXX_COMPILER=${COMPILER}
-    -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=${work}/prefix)
-run(${CMAKE_COMMAND} --build ${work}/build)
-run(${work}/build/trainer)
+# run_alone(program): it works, and is linked with nothing unwanted.
+function(run_alone program)
+  get_filename_component(folder ${program} DIRECTORY)
+  run(${CMAKE_COMMAND} -E chdir ${folder} ${program})
+  run(ldd ${program})
+  if(out MATCHES "${unwanted}")
+    message(FATAL_ERROR "${program} is linked with\n${out}")
+  endif()
+endfunction()
+
+run(${cmake} -S ${CMAKE_CURRENT_LIST_DIR} -B ${work}/components -DSIGMA_BY=package)
+run(${CMAKE_COMMAND} --build ${work}/components)
+run_alone(${work}/components/trainer)
+run_alone(${work}/components/chart)
+
+run(${cmake} -S ${ROOT}/apps/examples -B ${work}/examples)
+run(${CMAKE_COMMAND} --build ${work}/examples --target example_custom_layer)
+run_alone(${work}/examples/custom_layer)
 
 set(ENV{PKG_CONFIG_PATH} ${work}/prefix/${LIBDIR}/pkgconfig:$ENV{PKG_CONFIG_PATH})
-run(pkg-config --cflags --libs sigma)
-if(out MATCHES "curl|crypto|ssl")
-  message(FATAL_ERROR "a trainer is told to link ${out}")
-endif()
+foreach(use sigma/trainer sigma-report/chart)
+  get_filename_component(package ${use} DIRECTORY)
+  get_filename_component(program ${use} NAME)
+  run(pkg-config --cflags --libs ${package})
+  if(out MATCHES "${unwanted}")
+    message(FATAL_ERROR "a user of ${package} is told to link ${out}")
+  endif()
+  separate_arguments(flags UNIX_COMMAND "${out}")
+  run(${COMPILER} -std=c++20 -O1 ${CMAKE_CURRENT_LIST_DIR}/${program}.cpp -o ${work}/${program} ${flags})
+  run_alone(${work}/${program})
+endforeach()
+
+# Every header but the one that says so compiles where only fmt is: the others' headers are made to fail.
+foreach(header nlohmann/json_fwd.hpp nlohmann/json.hpp curl/curl.h hwy/highway.h cblas.h zlib.h sha2.h stb/stb_image.h)
+  file(WRITE ${work}/missing/${header} "#error \"${header} is not needed\"\n")
+endforeach()
+file(GLOB_RECURSE headers RELATIVE ${work}/prefix/include ${work}/prefix/include/sigma/*.h)
+list(REMOVE_ITEM headers sigma/core/json.h)
+list(TRANSFORM headers REPLACE "(.+)" "#include <\\1>\n")
+list(JOIN headers "" headers)
+file(WRITE ${work}/headers.cpp "${headers}")
+run(pkg-config --cflags sigma sigma-report)
 separate_arguments(flags UNIX_COMMAND "${out}")
-run(${COMPILER} -std=c++20 -O1 ${CMAKE_CURRENT_LIST_DIR}/trainer.cpp -o ${work}/by_pkg_config ${flags})
-run(${work}/by_pkg_config)
+run(${COMPILER} -std=c++20 -fsyntax-only -I${work}/missing ${flags} ${work}/headers.cpp)
