@@ -11,6 +11,7 @@ template <class T>
 void transpose_batched(const T* from, int64_t batch, int64_t rows, int64_t cols, T* to) {
   constexpr int64_t kTile = 16;  // both a tile's source and target lines stay in L1
   int64_t size = rows * cols;
+  if (size == 0) return;  // of (0, 2^62) the loops would still walk the columns
   parallel_ranges(batch, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, size)),
                   [&](int64_t b0, int64_t b1) {
                     for (int64_t b = b0; b < b1; ++b)
