@@ -13,7 +13,7 @@ namespace sigma::test {
 
 // Whether every access to memory is checked. That makes tests up to ten times as slow, so a few take a
 // smaller case then.
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool kSanitized = true;
 #else
 constexpr bool kSanitized = false;
