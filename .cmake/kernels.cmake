@@ -12,6 +12,7 @@ target_link_libraries(sigma_core INTERFACE $<LINK_ONLY:PkgConfig::OPENBLAS> $<LI
 target_compile_definitions(sigma_kernels PRIVATE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL)")
 sigma_same_bits(sigma_kernels)
 target_compile_options(sigma_kernels PRIVATE $<$<CONFIG:Release>:-O3> -fno-math-errno -fno-trapping-math)
+target_compile_options(sigma_kernels PRIVATE $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wno-unknown-pragmas>)  # GCC ivdep
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   target_compile_options(sigma_kernels PRIVATE -mprefer-vector-width=512)
 endif()
