@@ -23,11 +23,17 @@ enum class ErrorKind {
 class Error : public std::runtime_error {
  public:
   // What a message shows of file names and contents may be any bytes: it is made printable (core/text.h).
-  Error(ErrorKind kind, const std::string& message);
+  Error(ErrorKind kind, const std::string& message) : Error(kind, "", message) {}
+  // "place: message", or the message alone without a place.
+  Error(ErrorKind kind, std::string_view place, const std::string& message);
   ErrorKind kind() const { return kind_; }
+  std::string_view place() const { return std::string_view(what()).substr(0, place_size_); }
+  // The same of another place.
+  Error at(std::string_view place) const;
 
  private:
   ErrorKind kind_;
+  size_t place_size_;  // of what()
 };
 
 // Throws "place: message". The place of a file error is the file's name.

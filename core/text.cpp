@@ -88,4 +88,15 @@ std::string join(const std::vector<double>& numbers, std::string_view separator)
   return join_any(numbers, separator);
 }
 
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> parts(1);
+  for (char c : text) {
+    if (c == separator)
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  }
+  return parts;
+}
+
 }  // namespace sigma

@@ -26,5 +26,7 @@ inline bool is_printable(std::string_view text) { return printable(text) == text
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::string join(const std::vector<int64_t>& numbers, std::string_view separator);
 std::string join(const std::vector<double>& numbers, std::string_view separator);
+// "a", "", "b" of "a,,b"; of an empty text one empty part.
+std::vector<std::string> split(std::string_view text, char separator);
 
 }  // namespace sigma

@@ -24,7 +24,7 @@ void limit(Split& split, int64_t count) {
 }  // namespace
 
 bool DatasetRow::is(const std::string& a_name) const {
-  return takes_path() ? a_name.starts_with(name.substr(0, name.size() - 4)) : a_name == name;
+  return takes_path() ? a_name.starts_with(prefix()) : a_name == name;
 }
 
 const std::vector<std::string>& dataset_names() {
@@ -44,13 +44,10 @@ std::string dataset_usage() {
 }
 
 std::string absolute_data_name(const std::string& name) {
-  for (const DatasetRow& row : dataset_table()) {
-    if (!row.takes_path() || !row.is(name)) continue;
-    const size_t prefix = row.name.size() - 4;
-    const auto path = std::filesystem::absolute(name.substr(prefix)).lexically_normal();
-    return name.substr(0, prefix) + path.string();
-  }
-  return name;
+  const DatasetRow* row = find_dataset(name);
+  if (!row || !row->takes_path()) return name;
+  const std::string prefix = row->prefix();
+  return prefix + std::filesystem::absolute(name.substr(prefix.size())).lexically_normal().string();
 }
 
 std::string default_data_dir() {
@@ -59,24 +56,29 @@ std::string default_data_dir() {
   return (std::filesystem::path(home ? home : ".") / ".cache" / "sigma").string();
 }
 
+const DatasetRow* find_dataset(const std::string& name) {
+  for (const DatasetRow& row : dataset_table())
+    if (row.is(name)) return &row;
+  return nullptr;
+}
+
 Dataset load_dataset(const std::string& name, const DatasetOptions& options) {
-  for (const DatasetRow& row : dataset_table()) {
-    if (!row.is(name)) continue;
-    const std::string base = options.data_dir.empty() ? default_data_dir() : options.data_dir;
-    Dataset d = row.load(row.takes_path() ? name.substr(row.name.size() - 4)
-                                          : (std::filesystem::path(base) / row.folder).string(),
-                         options);
-    d.name = name;
-    limit(d.train, options.limit_train);
-    limit(d.test, options.limit_test);
-    return d;
+  const DatasetRow* row = find_dataset(name);
+  if (!row) {
+    std::vector<std::string> own;
+    for (const DatasetRow& r : dataset_table())
+      if (r.takes_path()) own.push_back(r.name);
+    fail(ErrorKind::usage, "data", "unknown data set \"{}\", expected one of {} or {}", name,
+         join(dataset_names(), ", "), join(own, ", "));
   }
-  std::string names, last;
-  for (const DatasetRow& row : dataset_table()) {
-    names += (names.empty() || last.empty() ? "" : ", ") + last;
-    last = row.name;
-  }
-  fail(ErrorKind::usage, "data", "unknown data set \"{}\", expected one of {} or {}", name, names, last);
+  const std::string base = options.data_dir.empty() ? default_data_dir() : options.data_dir;
+  Dataset d = row->load(row->takes_path() ? name.substr(row->prefix().size())
+                                          : (std::filesystem::path(base) / row->folder).string(),
+                        options);
+  d.name = name;
+  limit(d.train, options.limit_train);
+  limit(d.test, options.limit_test);
+  return d;
 }
 
 std::string fingerprint(const Dataset& d) {

@@ -48,8 +48,12 @@ struct DatasetRow {
   bool takes_path() const { return name.ends_with(":PATH"); }
   bool built_in() const { return folder.empty() && !takes_path(); }
   bool is(const std::string& a_name) const;  // "folder:x" is "folder:PATH"
+  // Of one that takes a path: "folder:".
+  std::string prefix() const { return name.substr(0, name.size() - 4); }
 };
 const std::vector<DatasetRow>& dataset_table();
+// The row of a name such as "mnist" or "folder:x"; null when there is none.
+const DatasetRow* find_dataset(const std::string& name);
 // Of the table: mnist, ..., without those that take a path.
 const std::vector<std::string>& dataset_names();
 // For a help text: "mnist|...|folder:PATH".

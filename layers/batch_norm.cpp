@@ -5,6 +5,7 @@
 
 #include "layers/batch_norm_call.h"
 #include "layers/batch_norm_second.h"
+#include "layers/init.h"
 
 namespace sigma {
 namespace {
@@ -130,10 +131,7 @@ std::string BatchNorm::describe() const {
 }
 
 void BatchNorm::reset_parameters(uint64_t, const std::string&) {
-  if (weight.defined()) {
-    weight.mutable_value().fill_(1);
-    bias.mutable_value().fill_(0);
-  }
+  init::scale_and_shift(weight, bias);
   reset_running_stats();
 }
 

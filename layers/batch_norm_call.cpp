@@ -62,7 +62,8 @@ void check_batch_norm(const Variable& x, const BatchNormArguments& a) {
   const char* tag = "batch_norm";
   const Shape& shape = x.shape();
   SIGMA_CHECK(x.rank() >= 2 && x.rank() <= 4, tag, "expected 2D, 3D or 4D input (got {}D input)", x.rank());
-  SIGMA_CHECK(is_floating(x.dtype()), tag, "\"batch_norm\" not implemented for {}", name_of(x.dtype()));
+  SIGMA_CHECK(is_floating(x.dtype()), tag, "expected float32, float64 or bfloat16 input, got {}",
+              name_of(x.dtype()));
   SIGMA_CHECK(!(a.eps < 0), tag, "expected eps of at least 0, got {}", a.eps);
   if (!a.training) {
     SIGMA_CHECK(a.running_mean.defined(), tag, "running_mean must be defined in evaluation mode");

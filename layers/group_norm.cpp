@@ -6,6 +6,7 @@
 #include "core/kernels/norm.h"
 #include "core/parallel.h"
 #include "layers/batch_norm_call.h"
+#include "layers/init.h"
 
 namespace sigma {
 namespace {
@@ -231,11 +232,7 @@ std::string GroupNorm::describe() const {
                      options_.affine ? "True" : "False");
 }
 
-void GroupNorm::reset_parameters(uint64_t, const std::string&) {
-  if (!weight.defined()) return;
-  weight.mutable_value().fill_(1);
-  bias.mutable_value().fill_(0);
-}
+void GroupNorm::reset_parameters(uint64_t, const std::string&) { init::scale_and_shift(weight, bias); }
 
 std::vector<LayerExample> GroupNorm::examples() {
   return {example<GroupNorm>("2 groups of images", {3, 4, 3, 2}, 2, 4),

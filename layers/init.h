@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "autograd/variable.h"
 #include "core/rng.h"
 #include "core/tensor.h"
 
@@ -32,6 +33,13 @@ void fill(Tensor& t, Draw draw) {
 }
 
 inline void constant(Tensor& t, double value) { t.fill_(value); }
+// What normalization begins with, where it has them: weight 1 and bias 0.
+inline void scale_and_shift(Variable& weight, Variable& bias) {
+  if (!weight.defined()) return;
+  weight.mutable_value().fill_(1);
+  bias.mutable_value().fill_(0);
+}
+
 inline void uniform(Tensor& t, double low, double high, Rng rng) {
   fill(t, [&] { return rng.next_uniform(low, high); });
 }

@@ -2,6 +2,7 @@
 
 #include "autograd/ops.h"
 #include "layers/group_norm.h"
+#include "layers/init.h"
 
 namespace sigma {
 
@@ -41,11 +42,7 @@ std::string LayerNorm::describe() const {
                      options_.affine ? "True" : "False");
 }
 
-void LayerNorm::reset_parameters(uint64_t, const std::string&) {
-  if (!weight.defined()) return;
-  weight.mutable_value().fill_(1);
-  bias.mutable_value().fill_(0);
-}
+void LayerNorm::reset_parameters(uint64_t, const std::string&) { init::scale_and_shift(weight, bias); }
 
 std::vector<LayerExample> LayerNorm::examples() {
   return {example<LayerNorm>("the last dimension", {3, 4, 5}, Shape{5}),

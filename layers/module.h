@@ -9,6 +9,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -40,6 +41,11 @@ struct StateDict {
       if (key == name) return &value;
     return nullptr;
   }
+  // From and to what files hold; the tensors are shared.
+  static StateDict of(const std::map<std::string, Tensor>& tensors) {
+    return {{tensors.begin(), tensors.end()}};
+  }
+  std::map<std::string, Tensor> by_name() const { return {items.begin(), items.end()}; }
 };
 
 class Module {

@@ -6,7 +6,7 @@ namespace sigma {
 
 void save(const Module& module, const std::string& path) {
   SafeTensors content;
-  for (auto& [name, value] : module.state_dict().items) content.tensors.emplace(name, value);
+  content.tensors = module.state_dict().by_name();
   add_digest(content);
   save_safetensors(path, content);
 }
@@ -14,10 +14,8 @@ void save(const Module& module, const std::string& path) {
 void load(Module& module, const std::string& path) {
   const SafeTensors content = load_safetensors(path);
   verify_digest(content, path);
-  StateDict state;
-  for (auto& [name, value] : content.tensors) state.items.emplace_back(name, value);
   try {
-    module.load_state_dict(std::move(state));
+    module.load_state_dict(StateDict::of(content.tensors));
   } catch (const Error& e) { throw_error(e.kind(), path, e.what()); }
 }
 

@@ -87,12 +87,7 @@ FlagCheck taken_by(std::function<void(const std::string& text)> parse) {
   return {{}, [=](const std::string& flag, const std::string& item) {
             try {
               parse(item);
-            } catch (const Error& e) {
-              const std::string message = e.what(), mark = ": ";
-              const size_t place = message.find(mark);
-              throw_error(e.kind(), flag,
-                          place == message.npos ? message : message.substr(place + mark.size()));
-            }
+            } catch (const Error& e) { throw e.at(flag); }
           }};
 }
 

@@ -8,15 +8,14 @@
 
 namespace sigma::app {
 
-// Runs fn; an Error of kind usage that begins with "<thing>: " begins with "--<thing>: " instead.
+// Runs fn; an Error of kind usage whose place is `thing` gets the flag --thing for its place.
 template <class Fn>
 auto naming_flag(const std::string& thing, Fn fn) {
   try {
     return fn();
   } catch (const Error& e) {
-    const std::string message = e.what();
-    if (e.kind() != ErrorKind::usage || message.rfind(thing + ": ", 0) != 0) throw;
-    throw Error(e.kind(), "--" + message);
+    if (e.kind() != ErrorKind::usage || e.place() != thing) throw;
+    throw e.at("--" + thing);
   }
 }
 

@@ -5,20 +5,10 @@
 #include <cstdio>
 
 #include "core/parallel.h"
+#include "core/text.h"
 
 namespace sigma::app {
 namespace {
-
-std::vector<std::string> items_of(const std::string& text) {
-  std::vector<std::string> items(1);
-  for (char c : text) {
-    if (c == ',')
-      items.emplace_back();
-    else
-      items.back() += c;
-  }
-  return items;
-}
 
 void refuse_empty(const std::string& flag, const std::string& text, const std::vector<std::string>& items) {
   for (const std::string& item : items)
@@ -78,7 +68,7 @@ double parse_number(const std::string& flag, const std::string& text) {
 }
 
 std::vector<double> parse_numbers(const std::string& flag, const std::string& text) {
-  std::vector<std::string> items = items_of(text);
+  std::vector<std::string> items = split(text, ',');
   refuse_empty(flag, text, items);
   std::vector<double> values;
   for (const std::string& item : items) values.push_back(parse_number(flag, item));
@@ -86,7 +76,7 @@ std::vector<double> parse_numbers(const std::string& flag, const std::string& te
 }
 
 std::vector<std::string> split_list(const std::string& flag, const std::string& text) {
-  std::vector<std::string> items = items_of(text);
+  std::vector<std::string> items = split(text, ',');
   refuse_empty(flag, text, items);
   for (size_t i = 0; i < items.size(); ++i)
     for (size_t k = 0; k < i; ++k)

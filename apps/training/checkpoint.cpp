@@ -9,12 +9,9 @@ namespace sigma {
 namespace fs = std::filesystem;
 
 NetworkRecord record_of(const TrainSetup& s, const Dataset& dataset) {
-  NetworkRecord r{s.model,  dataset.name, s.input, s.batch_norm, s.loader.normalization, dataset.class_names,
-                  s.factors};
-  const std::string folder = "folder:";
-  if (r.data.rfind(folder, 0) == 0)
-    r.data = folder + fs::absolute(r.data.substr(folder.size())).lexically_normal().string();
-  return r;
+  return {s.model,      absolute_data_name(dataset.name), s.input,
+          s.batch_norm, s.loader.normalization,           dataset.class_names,
+          s.factors};
 }
 
 Checkpoint checkpoint_of(const Trainer& trainer, RunRecord run) {
@@ -49,16 +46,6 @@ Checkpoint load_checkpoint(const std::string& path) {
   return checkpoint_from(content, path);
 }
 
-namespace {
-
-StateDict state_of(const Checkpoint& c) {
-  StateDict state;
-  for (const auto& [name, t] : c.weights) state.items.emplace_back(name, t);
-  return state;
-}
-
-}  // namespace
-
 SavedModel model_from(const Checkpoint& c, const std::string& path) {
   if (c.network.name == kOwnNetwork)
     fail(ErrorKind::checkpoint, path,
@@ -72,7 +59,7 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
     AllocationScope limit(64 * bytes + (size_t{16} << 20));
     m.model = make_model(m.name, m.input, m.batch_norm);
     apply_factors(*m.model, m.factors, false);
-    m.model->load_state_dict(state_of(c));
+    m.model->load_state_dict(StateDict::of(c.weights));
   } catch (const Error& e) {
     if (e.kind() == ErrorKind::memory)
       fail(ErrorKind::checkpoint, path,
@@ -88,7 +75,7 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
 SavedModel model_from(const Checkpoint& c, const std::string& path, ModulePtr model) {
   if (!model) fail(ErrorKind::usage, "model_from", "expected a network, got none");
   try {
-    model->load_state_dict(state_of(c));
+    model->load_state_dict(StateDict::of(c.weights));
   } catch (const Error& e) { fail(ErrorKind::checkpoint, path, "{}", e.what()); }
   model->eval();
   SavedModel m;

@@ -37,12 +37,12 @@ class Run {
     started_ = true;
     try {
       if (loop() && result_.test.count == 0) measure_test(0);
+      save(result_.stopped ? SaveReason::stopped : SaveReason::end);
     } catch (const Error& e) {
       if (e.kind() == ErrorKind::diverged && callbacks_.on_save)
         callbacks_.on_save(checkpoint(), SaveReason::diverged);
       throw;
     }
-    save(result_.stopped ? SaveReason::stopped : SaveReason::end);
     result_.progress = progress_;
     result_.progress.seconds += seconds();
     result_.seen = seen_;

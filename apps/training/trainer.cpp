@@ -11,10 +11,9 @@
 #include "training/initial_weights.h"
 
 namespace sigma {
-
 namespace {
 
-ModulePtr begin(const TrainSetup& setup, const Dataset& dataset) {
+ModulePtr drawn(const TrainSetup& setup, const Dataset& dataset) {
   ModulePtr model = make_network(setup);
   if (!setup.weights) initialize_weights(*model, setup, dataset);
   return model;
@@ -23,18 +22,22 @@ ModulePtr begin(const TrainSetup& setup, const Dataset& dataset) {
 }  // namespace
 
 Trainer::Trainer(const Dataset& dataset, TrainSetup setup, int64_t first_step)
-    : Trainer(dataset, setup, begin(setup, dataset), first_step) {
-  setup_.model = setup.model;
+    : dataset_(dataset), setup_(std::move(setup)), model_(drawn(setup_, dataset)), step_(first_step) {
+  prepare();
 }
 
 Trainer::Trainer(const Dataset& dataset, TrainSetup setup, ModulePtr model, int64_t first_step)
     : dataset_(dataset), setup_(std::move(setup)), model_(std::move(model)), step_(first_step) {
   if (!model_) fail(ErrorKind::usage, "Trainer", "expected a network, got none");
   setup_.model = kOwnNetwork;
+  prepare();
+}
+
+void Trainer::prepare() {
   optimizer_ = make_optimizer(setup_.optimizer.name, parameter_groups(*model_, setup_.optimizer),
                               setup_.optimizer.hyper);
   setup_.loader.seed = setup_.seed;
-  loader_ = std::make_unique<Loader>(dataset_.train, setup_.loader, first_step);
+  loader_ = std::make_unique<Loader>(dataset_.train, setup_.loader, step_);
 }
 
 StepResult Trainer::step() {
@@ -112,18 +115,12 @@ std::string Trainer::bad_weight() const {
   return "";
 }
 
-std::map<std::string, Tensor> Trainer::weights() const {
-  std::map<std::string, Tensor> tensors;
-  for (auto& [name, t] : model_->state_dict().items) tensors.emplace(name, t);
-  return tensors;
-}
+std::map<std::string, Tensor> Trainer::weights() const { return model_->state_dict().by_name(); }
 
 void Trainer::restore(const std::map<std::string, Tensor>& weights, const Optimizer::State& optimizer,
                       int64_t step) {
   SIGMA_CHECK(step >= 0, "trainer", "expected a step of at least 0, got {}", step);
-  StateDict state;
-  for (const auto& [name, t] : weights) state.items.emplace_back(name, t);
-  model_->load_state_dict(state);
+  model_->load_state_dict(StateDict::of(weights));
   optimizer_->load_state_dict(optimizer, step > 0);
   step_ = step;
   loader_ = std::make_unique<Loader>(dataset_.train, setup_.loader, step);

@@ -59,6 +59,7 @@ class Trainer {
   void restore(const std::map<std::string, Tensor>& weights, const Optimizer::State& optimizer, int64_t step);
 
  private:
+  void prepare();
   void save_buffers();
   void restore_buffers();
 

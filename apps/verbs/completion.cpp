@@ -19,15 +19,7 @@ Words values_of(const std::string& about) {
   size_t bar = about.find('|');
   if (bar == about.npos) return {};
   size_t begin = about.rfind(' ', bar) + 1;  // npos + 1 is the beginning
-  std::string list = about.substr(begin, about.find_first_of(" :;,)", begin) - begin);
-  Words values(1);
-  for (char c : list) {
-    if (c == '|')
-      values.emplace_back();
-    else
-      values.back() += c;
-  }
-  return values;
+  return split(about.substr(begin, about.find_first_of(" :;,)", begin) - begin), '|');
 }
 
 struct Known {

@@ -194,9 +194,7 @@ Json effect_json(const Effect& e) {
 }
 
 void save(const SavedModel& m, const std::string& path) {
-  Checkpoint out{m, {}, {}};
-  for (auto& [name, t] : m.model->state_dict().items) out.weights.emplace(name, t);
-  save_checkpoint(path, out);
+  save_checkpoint(path, {m, m.model->state_dict().by_name(), {}});
 }
 
 class Compress : public Verb {

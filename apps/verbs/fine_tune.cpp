@@ -3,11 +3,10 @@
 #include <filesystem>
 
 #include "apps/run/run_folder.h"
+#include "apps/verbs/saved_model.h"
 
 namespace sigma::app {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct File {
   std::string path;
@@ -15,14 +14,10 @@ struct File {
 };
 // The latest good checkpoint of the run that is resumed, else the one given.
 File starting_file(const Options& o) {
-  fs::path weights;
-  if (o.resume) weights = RunFolder::locate(o, "train") / "weights";
-  for (const char* name : {"last.safetensors", "last-previous.safetensors"}) {
-    std::string path = (weights / name).string();
-    std::error_code ignored;
-    if (!o.resume || !fs::exists(path, ignored)) continue;
+  if (o.resume) {
+    const std::filesystem::path weights = RunFolder::locate(o, "train") / "weights";
     try {
-      return {path, load_checkpoint(path)};
+      if (auto last = last_checkpoint(weights)) return {last->path, last->checkpoint};
     } catch (const Error&) {}  // told to the user when the run loads it
   }
   return {o.checkpoint, load_checkpoint(o.checkpoint)};

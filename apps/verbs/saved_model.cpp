@@ -13,6 +13,22 @@ SavedModel model_of(const Options& o) {
   return model_from(load_checkpoint(o.checkpoint), o.checkpoint);
 }
 
+std::optional<LastCheckpoint> last_checkpoint(const std::filesystem::path& weights) {
+  const std::string last = (weights / "last.safetensors").string(),
+                    previous = (weights / "last-previous.safetensors").string();
+  std::string damage;
+  try {
+    return LastCheckpoint{load_checkpoint(last), last, ""};
+  } catch (const Error& e) {
+    std::error_code ignored;
+    const bool other = std::filesystem::exists(previous, ignored);
+    if (!other && !std::filesystem::exists(last, ignored)) return {};
+    if (!other) throw;
+    damage = e.what();
+  }
+  return LastCheckpoint{load_checkpoint(previous), previous, damage};
+}
+
 Dataset dataset_for(const SavedModel& m, const Options& o, int64_t limit_train) {
   const std::string name = o.data.empty() ? m.data : o.data;
   Dataset data = load_dataset(name, {o.data_dir, limit_train, o.limit_test});
@@ -23,7 +39,7 @@ Dataset dataset_for(const SavedModel& m, const Options& o, int64_t limit_train) 
   if (data.class_names == m.class_names) return data;
   const std::string names = fmt::format("the classes are {}, the checkpoint was trained on {}",
                                         join(data.class_names, ", "), join(m.class_names, ", "));
-  if (name.rfind("folder:", 0) == 0) fail(ErrorKind::usage, "--data", "{}", names);
+  if (find_dataset(name)->takes_path()) fail(ErrorKind::usage, "--data", "{}", names);
   warn(names);
   return data;
 }

@@ -1,6 +1,8 @@
 // What the verbs that take --checkpoint share.
 #pragma once
 
+#include <filesystem>
+#include <optional>
 #include <string>
 
 #include "apps/flags/options.h"
@@ -10,6 +12,16 @@ namespace sigma::app {
 
 // The network of --checkpoint; throws kind usage when there is none.
 SavedModel model_of(const Options& options);
+
+// The last good checkpoint in a run's folder of weights: last.safetensors, or the one before it where that is
+// damaged. None when the run was stopped before the first. Throws as load_checkpoint when there is no good
+// one.
+struct LastCheckpoint {
+  Checkpoint checkpoint;
+  std::string path;
+  std::string damage;  // what is wrong with last.safetensors; empty: this is it
+};
+std::optional<LastCheckpoint> last_checkpoint(const std::filesystem::path& weights);
 
 // The data set of --data, or the one the network was trained on; throws kind usage when images or classes do
 // not fit the network. Other class names than those it was trained on are a warning.

@@ -44,30 +44,10 @@ TrainSetup setup_of(const Options& o, const Start& from, const Dataset& data) {
   return s;
 }
 
-// The last good checkpoint of the run in `folder`; none when it was stopped before the first.
-struct Found {
-  Checkpoint checkpoint;
-  std::string path;
-  bool damaged = false;  // last.safetensors is: this is the one before it
-};
-std::optional<Found> last_checkpoint(const RunFolder& folder) {
-  const std::string last = folder / "weights/last.safetensors",
-                    previous = folder / "weights/last-previous.safetensors";
-  try {
-    return Found{load_checkpoint(last), last};
-  } catch (const Error& e) {
-    std::error_code ignored;
-    const bool other = fs::exists(previous, ignored);
-    if (!other && !fs::exists(last, ignored)) return {};
-    if (!other) throw;
-    warn(fmt::format("{}; resuming from last-previous.safetensors", e.what()));
-  }
-  return Found{load_checkpoint(previous), previous, true};
-}
-
 void resume(const RunFolder& folder, Trainer& trainer, FitOptions& options, const Json& config) {
-  std::optional<Found> found = last_checkpoint(folder);
+  std::optional<LastCheckpoint> found = last_checkpoint(folder.path() / "weights");
   if (!found) return;
+  if (!found->damage.empty()) warn(found->damage + "; resuming from last-previous.safetensors");
   const Checkpoint& c = found->checkpoint;
   if (!c.run || c.run->config.empty())
     fail(ErrorKind::checkpoint, found->path, "metadata: the run's config is missing");
@@ -81,7 +61,7 @@ void resume(const RunFolder& folder, Trainer& trainer, FitOptions& options, cons
   go_on(trainer, options, c, found->path);
   // The next checkpoint keeps the last as the previous one; that must not be the damaged one.
   std::error_code ignored;
-  if (found->damaged) fs::rename(found->path, folder / "weights/last.safetensors", ignored);
+  if (!found->damage.empty()) fs::rename(found->path, folder / "weights/last.safetensors", ignored);
 }
 
 int train(const Options& o, const Dataset& data, TrainSetup setup, const fs::path& folder) {

@@ -87,11 +87,7 @@ TEST_CASE("a network of one's own is trained, saved, loaded and gone on with", "
   save_checkpoint(path, checkpoint_of(trainer));
   CHECK(load_checkpoint(path).network.name == kOwnNetwork);
   SavedModel saved = model_from(load_checkpoint(path), path, own(2));
-  check_same(trainer.weights(), [&] {
-    std::map<std::string, Tensor> weights;
-    for (auto& [name, t] : saved.model->state_dict().items) weights.emplace(name, t);
-    return weights;
-  }());
+  check_same(trainer.weights(), saved.model->state_dict().by_name());
   CHECK_THROWS_WITH(model_from(load_checkpoint(path), path), Catch::Contains("none of sigma's"));
   CHECK_THROWS_WITH(model_from(load_checkpoint(path), path, std::make_shared<Linear>(3, 4)),
                     Catch::Contains(path));
@@ -203,6 +199,23 @@ TEST_CASE("a step that diverges leaves weights, buffers and optimizer as they we
   CHECK_THROWS_AS(fit(trainer, options, callbacks), Error);
   CHECK(reasons == std::vector<SaveReason>{SaveReason::diverged});
   check_same(saved, weights);
+}
+
+TEST_CASE("a network found lost when a run is stopped is saved as diverged, and never as the last",
+          "[training]") {
+  Dataset data = make_synth_digits(64, 30);
+  Trainer trainer(data, small_setup(10));
+  std::vector<SaveReason> saved;
+  bool lost = false;
+  FitCallbacks callbacks{.on_step =
+                             [&](const StepEvent&) {
+                               trainer.weights().begin()->second.mutable_data<float>()[0] = std::nanf("");
+                               lost = true;
+                             },
+                         .on_save = [&](const Checkpoint&, SaveReason reason) { saved.push_back(reason); },
+                         .stop = [&] { return lost; }};
+  CHECK_THROWS_WITH(fit(trainer, {}, callbacks), Catch::Contains("is not finite"));
+  CHECK(saved == std::vector<SaveReason>{SaveReason::begin, SaveReason::diverged});
 }
 
 TEST_CASE("two trainers on two threads of one process are independent", "[training]") {

@@ -166,3 +166,21 @@ TEST_CASE("text: what a terminal would obey is escaped, all else stays") {
 TEST_CASE("an error's message never holds raw control characters or bytes that are no UTF-8") {
   CHECK_THROWS_WITH(throw_error(ErrorKind::data, "a\x1b[2J", "\xff\n"), "a\\x1b[2J: \\xff\\n");
 }
+
+TEST_CASE("an error keeps its place apart from what it says, and can be said of another place", "[text]") {
+  const Error e(ErrorKind::data, "a\nb.json", "at byte 7: expected: a number");
+  CHECK(std::string(e.what()) == "a\\nb.json: at byte 7: expected: a number");
+  CHECK(e.place() == "a\\nb.json");
+  const Error other = e.at("--config");
+  CHECK(std::string(other.what()) == "--config: at byte 7: expected: a number");
+  CHECK(other.kind() == ErrorKind::data);
+  const Error bare(ErrorKind::usage, "[conv2d] expected 3: got 4");
+  CHECK(bare.place().empty());
+  CHECK(std::string(bare.at("x").what()) == "x: [conv2d] expected 3: got 4");
+}
+
+TEST_CASE("split is join undone", "[text]") {
+  for (const std::vector<std::string>& parts :
+       {std::vector<std::string>{""}, {"a"}, {"a", "b"}, {"", ""}, {"a", "", "b", ""}})
+    CHECK(split(join(parts, ","), ',') == parts);
+}

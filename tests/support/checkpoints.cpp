@@ -19,9 +19,7 @@ void write_raw(const std::string& path, RawCheckpoint c) {
 }
 
 RawCheckpoint raw_of(const Module& model, const TrainSetup& setup, const Dataset& data) {
-  Checkpoint checkpoint{record_of(setup, data), {}, {}};
-  for (auto& [name, t] : model.state_dict().items) checkpoint.weights.emplace(name, t);
-  RawCheckpoint c{content_of(checkpoint), {}};
+  RawCheckpoint c{content_of({record_of(setup, data), model.state_dict().by_name(), {}}), {}};
   c.meta = Json::parse(c.content.metadata.at("sigma"));
   return c;
 }
