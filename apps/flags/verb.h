@@ -7,7 +7,7 @@
 //    private:
 //     std::string name_ = "world";
 //   };
-//   const RegisterVerb<Hello> registered(200);
+//   const RegisterVerb<Hello> register_hello(200);
 //
 // A name of two words is a part of a verb: "data fetch".
 #pragma once

@@ -12,7 +12,7 @@ namespace sigma {
 namespace {
 
 // Large images are fewer: this many numbers are 256 MB, and thousands of patches an image.
-constexpr int64_t kMaxImages = 5000, kMaxPixels = int64_t{1} << 26;
+constexpr int64_t kMaxImages = 5000, kMaxValues = int64_t{1} << 26;
 
 struct Layer {
   std::string path, kind;
@@ -33,7 +33,7 @@ Tensor some_images(const TrainSetup& setup, const Split& train) {
   const int64_t pixels = setup.input.channels * setup.input.height * setup.input.width;
   std::vector<int64_t> rows = permutation(train.size(), Rng(setup.seed, "init/patch-whitening"));
   rows.resize(
-      static_cast<size_t>(std::min({train.size(), kMaxImages, std::max<int64_t>(1, kMaxPixels / pixels)})));
+      static_cast<size_t>(std::min({train.size(), kMaxImages, std::max<int64_t>(1, kMaxValues / pixels)})));
   std::sort(rows.begin(), rows.end());  // reads along memory
   return normalized_images(train, rows, setup.loader.normalization);
 }

@@ -33,7 +33,7 @@ class BenchInfer : public BenchVerb {
   }
 };
 
-const RegisterVerb<BenchInfer> registered(91);
+const RegisterVerb<BenchInfer> register_bench_infer(91);
 
 }  // namespace
 }  // namespace sigma::app

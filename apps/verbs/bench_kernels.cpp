@@ -258,7 +258,7 @@ class BenchKernels : public BenchVerb {
   }
 };
 
-const RegisterVerb<BenchKernels> registered(92);
+const RegisterVerb<BenchKernels> register_bench_kernels(92);
 
 }  // namespace
 }  // namespace sigma::app

@@ -85,7 +85,7 @@ class BenchSvd : public BenchVerb {
   }
 };
 
-const RegisterVerb<BenchSvd> registered(93);
+const RegisterVerb<BenchSvd> register_bench_svd(93);
 
 }  // namespace
 }  // namespace sigma::app

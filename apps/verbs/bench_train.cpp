@@ -38,7 +38,7 @@ class BenchTrain : public BenchVerb {
   }
 };
 
-const RegisterVerb<BenchTrain> registered(90);
+const RegisterVerb<BenchTrain> register_bench_train(90);
 
 }  // namespace
 }  // namespace sigma::app

@@ -367,7 +367,7 @@ class Compare : public Verb {
   }
 };
 
-const RegisterVerb<Compare> registered(20);
+const RegisterVerb<Compare> register_compare(20);
 
 }  // namespace
 }  // namespace sigma::app

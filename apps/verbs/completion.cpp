@@ -146,7 +146,7 @@ class Completion : public Verb {
   std::string shell_;
 };
 
-const RegisterVerb<Completion> registered(120);
+const RegisterVerb<Completion> register_completion(120);
 
 }  // namespace
 }  // namespace sigma::app

@@ -283,7 +283,7 @@ class Compress : public Verb {
   CompressWanted wanted_;
 };
 
-const RegisterVerb<Compress> registered(40);
+const RegisterVerb<Compress> register_compress(40);
 
 }  // namespace
 }  // namespace sigma::app

@@ -38,7 +38,7 @@ class DataFetch : public DataVerb {
   double timeout_ = 15;
 };
 
-const RegisterVerb<DataFetch> registered(81);
+const RegisterVerb<DataFetch> register_data_fetch(81);
 
 }  // namespace
 }  // namespace sigma::app

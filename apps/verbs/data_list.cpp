@@ -33,7 +33,7 @@ class DataList : public DataVerb {
   }
 };
 
-const RegisterVerb<DataList> registered(80);
+const RegisterVerb<DataList> register_data_list(80);
 
 }  // namespace
 }  // namespace sigma::app

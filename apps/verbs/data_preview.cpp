@@ -149,7 +149,7 @@ class DataPreview : public DataVerb {
   bool no_whiten_ = false;
 };
 
-const RegisterVerb<DataPreview> registered(83);
+const RegisterVerb<DataPreview> register_data_preview(83);
 
 }  // namespace
 }  // namespace sigma::app

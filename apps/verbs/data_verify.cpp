@@ -28,7 +28,7 @@ class DataVerify : public DataVerb {
   }
 };
 
-const RegisterVerb<DataVerify> registered(82);
+const RegisterVerb<DataVerify> register_data_verify(82);
 
 }  // namespace
 }  // namespace sigma::app

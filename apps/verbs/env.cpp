@@ -34,7 +34,7 @@ class Env : public Verb {
   }
 };
 
-const RegisterVerb<Env> registered(110);
+const RegisterVerb<Env> register_env(110);
 
 }  // namespace
 }  // namespace sigma::app

@@ -62,7 +62,7 @@ class Eval : public Verb {
   int run(const Options& o) override { return run_eval(o); }
 };
 
-const RegisterVerb<Eval> registered(30);
+const RegisterVerb<Eval> register_eval(30);
 
 }  // namespace
 }  // namespace sigma::app

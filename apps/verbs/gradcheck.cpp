@@ -55,7 +55,7 @@ class Gradcheck : public Verb {
   std::string layer_;
 };
 
-const RegisterVerb<Gradcheck> registered(70);
+const RegisterVerb<Gradcheck> register_gradcheck(70);
 
 }  // namespace
 }  // namespace sigma::app

@@ -74,7 +74,7 @@ class Predict : public Verb {
   std::vector<std::string> images_;
 };
 
-const RegisterVerb<Predict> registered(50);
+const RegisterVerb<Predict> register_predict(50);
 
 }  // namespace
 }  // namespace sigma::app

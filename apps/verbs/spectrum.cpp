@@ -181,7 +181,7 @@ class Spectrum : public Verb {
   bool activations_ = false, csv_ = false;
 };
 
-const RegisterVerb<Spectrum> registered(100);
+const RegisterVerb<Spectrum> register_spectrum(100);
 
 }  // namespace
 }  // namespace sigma::app

@@ -62,7 +62,7 @@ class Summary : public Verb {
   }
 };
 
-const RegisterVerb<Summary> registered(60);
+const RegisterVerb<Summary> register_summary(60);
 
 }  // namespace
 }  // namespace sigma::app

@@ -129,7 +129,7 @@ class Train : public Verb {
   int run(const Options& o) override { return run_train(o); }
 };
 
-const RegisterVerb<Train> registered(10);
+const RegisterVerb<Train> register_train(10);
 
 }  // namespace
 }  // namespace sigma::app
