@@ -82,12 +82,17 @@ Json flags_json(const Options& options, const std::vector<Flag>& own) {
 
 std::string command_line(const Options& options) {
   std::string text = "sigma " + options.verb;
-  Options copy = options;
+  Options copy = options, defaults;
+  defaults.optimizer = options.optimizer;
+  complete_optimizer(defaults);
   for (const Flag& f : flags_of_run(copy)) {
     const std::string value = f.text();
     if (!f.has(kIdentity) || value.empty() || value == "-1") continue;  // -1: not given
     if (!f.is_switch()) text += fmt::format(" {} {}", f.name, value);
     if (f.is_switch() && value == "true") text += " " + f.name;
+    const auto on = defaults.hyper_switches.find(f.name.substr(2));
+    if (value == "false" && on != defaults.hyper_switches.end() && on->second)
+      text += " " + f.name + "=false";
   }
   return text;
 }

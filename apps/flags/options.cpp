@@ -26,6 +26,13 @@ void complete_optimizer(Options& o) {
   const OptimizerEntry& entry = optimizer_entry(o.optimizer);
   if (!is_given(o, "--lr")) o.lr = fmt::format("{}", entry.lr);
   if (!is_given(o, "--weight-decay")) o.weight_decay = entry.weight_decay;
+  for (const HyperParameter& h : entry.hyper) {
+    if (is_given(o, "--" + h.name)) continue;
+    if (h.is_switch)
+      o.hyper_switches[h.name] = h.initial != 0;
+    else
+      o.hyper[h.name] = h.initial;
+  }
 }
 
 HyperValues hyper_values(const Options& o) {

@@ -28,7 +28,7 @@ struct Options {
 
 bool is_given(const Options& options, const std::string& flag);
 
-// The learning rate and weight decay of the optimizer where none is given.
+// The learning rate, weight decay and hyper-parameters of the optimizer where none are given.
 void complete_optimizer(Options& options);
 // The hyper-parameters of the chosen optimizer. One that is given and not of this optimizer is an error.
 HyperValues hyper_values(const Options& options);
