@@ -5,6 +5,7 @@
 #include "apps/flags/flag.h"
 #include "apps/flags/options.h"
 #include "apps/training/initial_weights.h"
+#include "apps/training/layer_patterns.h"
 #include "data/dataset.h"
 #include "layers/networks/models.h"
 #include "optim/lr_schedule.h"

@@ -451,6 +451,28 @@ def muon():
     golden.save()
 
 
+def ema():
+    """50 updates of an average of a network's weights and buffers, which jump about as no network's would."""
+    from torch.optim import swa_utils
+    golden = Golden("ema", 24)
+    for i in range(20):
+        decay, steps, width = [0.9, 0.999, 0.3, 0.0, 0.5][i % 5], 50, 2 + i % 3
+        net = nn.BatchNorm1d(width)
+        average = swa_utils.AveragedModel(net, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(decay), use_buffers=True)
+        names = ["weight", "bias", "running_mean", "running_var"]
+        given = {name: golden.normal(steps, width, scale=10.0 ** (i % 4 - 1)) for name in names}
+        after = {name: torch.empty_like(t) for name, t in given.items()}
+        for s in range(steps):
+            with torch.no_grad():
+                for name in names:
+                    getattr(net, name).copy_(given[name][s])
+            average.update_parameters(net)
+            for name in names:
+                after[name][s] = getattr(average.module, name).detach()
+        golden.add({"decay": decay, "steps": steps}, **given, **{"a." + name: t for name, t in after.items()})
+    golden.save()
+
+
 def traces():
     """Ten steps of training: weights and data come from a hash, so that only the losses need storing.
 
@@ -503,6 +525,7 @@ def main():
     adaptive("adamw", torch.optim.AdamW)
     sgd_long()
     muon()
+    ema()
     traces()
 
 
