@@ -166,13 +166,10 @@ inline const OptimizerRegistration muon_registration({
     .decay_all = false,
     .hyper = muon_hyper_parameters(),
     .make = [](std::vector<ParameterGroup> groups, const HyperValues& v) -> std::unique_ptr<Optimizer> {
-      const double steps = v.at("ns-steps");
-      if (steps != std::floor(steps))
-        fail(ErrorKind::usage, "optimizer", "ns-steps: expected a whole number, got {}", steps);
       const MuonOptions options{
           .momentum = v.at("momentum"),
           .nesterov = v.at("nesterov") != 0,
-          .ns_steps = static_cast<int>(steps),
+          .ns_steps = static_cast<int>(v.at("ns-steps")),
           .adjust = v.at("match-rms-adamw") != 0 ? MuonAdjust::match_rms_adamw : MuonAdjust::original,
           .exact = v.at("exact-orthogonal") != 0,
           .others = {.beta1 = v.at("beta1"), .beta2 = v.at("beta2"), .epsilon = v.at("epsilon")},

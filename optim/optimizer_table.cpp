@@ -1,6 +1,7 @@
 #include "optim/optimizer_table.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/text.h"
 #include "optim/optimizers.h"
@@ -21,8 +22,9 @@ std::string known_names() {
 
 std::string range_of(const HyperParameter& h) {
   if (h.is_switch) return "0 or 1";
-  if (h.below == std::numeric_limits<double>::infinity()) return fmt::format("at least {}", h.least);
-  return fmt::format("{} to less than {}", h.least, h.below);
+  const std::string whole = h.is_whole ? "a whole number, " : "";
+  if (h.below == std::numeric_limits<double>::infinity()) return fmt::format("{}at least {}", whole, h.least);
+  return fmt::format("{}{} to less than {}", whole, h.least, h.below);
 }
 
 }  // namespace
@@ -54,6 +56,7 @@ HyperValues checked_values(const std::string& name, const HyperValues& given) {
                           [&, &wanted = key](const HyperParameter& x) { return x.name == wanted; });
     if (h == entry.hyper.end()) fail(ErrorKind::usage, "optimizer", "{} has no {}", name, key);
     bool fits = h->is_switch ? value == 0 || value == 1 : value >= h->least && value < h->below;
+    if (h->is_whole) fits = fits && value == std::floor(value);
     if (!fits) fail(ErrorKind::usage, "optimizer", "{}: expected {}, got {}", key, range_of(*h), value);
     values[key] = value;
   }

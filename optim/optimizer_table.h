@@ -19,6 +19,7 @@ struct HyperParameter {
   double least = 0;  // allowed are least <= value < below; 0 and 1 for a switch
   double below = std::numeric_limits<double>::infinity();
   bool is_switch = false;
+  bool is_whole = false;  // a whole number
 };
 using HyperValues = std::map<std::string, double>;
 

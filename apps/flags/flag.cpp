@@ -68,6 +68,9 @@ FlagCheck between_open(double bound, double most, std::string wanted) {
 FlagCheck finite(std::string wanted) {
   return number_check([](double v) { return std::isfinite(v); }, std::move(wanted));
 }
+FlagCheck whole_number() {
+  return number_check([](double v) { return v == std::floor(v); }, "a whole number");
+}
 FlagCheck on_or_off() {
   return {{}, [](const std::string& flag, const std::string& item) { parse_switch(flag, item); }};
 }

@@ -55,6 +55,7 @@ FlagCheck below(double bound, std::string wanted);
 FlagCheck between(double least, double most, std::string wanted);
 FlagCheck between_open(double above, double most, std::string wanted);
 FlagCheck finite(std::string wanted);
+FlagCheck whole_number();  // of a flag whose value is a double
 FlagCheck on_or_off();
 FlagCheck named(const char* one, const char* other);
 FlagCheck one_of(const std::vector<std::string>& names);

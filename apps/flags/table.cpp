@@ -26,9 +26,13 @@ std::string optimizer_names() {
 }
 
 std::vector<FlagCheck> range_of(const HyperParameter& h) {
-  const FlagCheck above = at_least(h.least);
-  if (!std::isfinite(h.below)) return {above, finite("a number")};
-  return {above, below(h.below, fmt::format("{} to less than {}", h.least, h.below))};
+  std::vector<FlagCheck> checks{at_least(h.least)};
+  if (std::isfinite(h.below))
+    checks.push_back(below(h.below, fmt::format("{} to less than {}", h.least, h.below)));
+  else
+    checks.push_back(finite("a number"));
+  if (h.is_whole) checks.push_back(whole_number());
+  return checks;
 }
 
 // Where optimizers share a hyper-parameter, the flag begins as the default optimizer has it; see

@@ -173,7 +173,7 @@ TEST_CASE("patterns that choose nothing are refused with the nearest path", "[cl
   refused({"--decay", "some"}, "--decay: expected weights or all, got \"some\"");
   refused({"--ema", "1"}, "--ema: expected 0 to less than 1, got 1");
   refused({"--ns-steps", "3"}, "--ns-steps: is for --optimizer muon, got sgd");
-  refused({"--optimizer", "muon", "--ns-steps", "2.5"}, "whole number");
+  refused({"--optimizer", "muon", "--ns-steps", "2.5"}, "--ns-steps: expected a whole number, got 2.5");
   const RunResult r = run_sigma({"compare", "--lr-scale", "fcc1=2", "--dry-run", "--quiet"});
   CHECK(r.exit_code == 2);
   CHECK(contains(r.err, "--lr-scale: \"fcc1\" matches no parameter"));
@@ -196,7 +196,7 @@ TEST_CASE("lr-find sweeps, draws, and prints a command that trains", "[cli]") {
   CHECK(contains(r.out, command));
   CHECK(command.rfind("sigma train ", 0) == 0);
   CHECK(contains(command, fmt::format(" --lr {:.2g} ", suggestion)));
-  CHECK(contains(command, " --momentum 0.8 "));
+  CHECK(contains(command + " ", " --momentum 0.8 "));
   const auto table = read_csv(run / "lr_find.csv");
   CHECK(table.size() == s.at("steps").get<size_t>() + 1);
   CHECK(table[1][1] == "1e-06");

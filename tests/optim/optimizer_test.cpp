@@ -163,6 +163,7 @@ TEST_CASE("the table of optimizers knows names, defaults and ranges", "[optim]")
   refused("sgd", {{"momentun", 0.5}}, "optimizer: sgd has no momentun");
   refused("sgd", {{"momentum", 1}}, "momentum: expected 0 to less than 1, got 1");
   refused("sgd", {{"momentum", NAN}}, "momentum: expected 0 to less than 1, got nan");
+  refused("muon", {{"ns-steps", 2.5}}, "ns-steps: expected a whole number, 1 to less than 100, got 2.5");
   refused("sgd", {{"nesterov", 2}}, "nesterov: expected 0 or 1, got 2");
   for (const OptimizerEntry& e : optimizer_table()) {
     INFO(e.name);
