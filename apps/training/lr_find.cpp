@@ -45,7 +45,11 @@ double suggest_lr(const std::vector<LrFindPoint>& points) {
   const auto least = std::min_element(points.begin(), points.end(), lower);
   if (points.size() < 2 || !(least->smoothed < 0.95 * points.front().smoothed))
     fail(ErrorKind::usage, "lr-find", "the loss falls at no rate that was tried; the network does not train");
-  return least->lr / 4;
+  const double half = 0.5 * (points.front().smoothed + least->smoothed);
+  const auto fallen =
+      std::find_if(points.begin(), least, [&](const LrFindPoint& p) { return p.smoothed <= half; });
+  constexpr double kBelow = 2, kWidth = 5;
+  return least->lr / kBelow * std::min(1.0, least->lr / fallen->lr / kWidth);
 }
 
 }  // namespace sigma

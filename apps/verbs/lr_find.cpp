@@ -135,7 +135,7 @@ class LrFind : public Verb {
   LrFindOptions range_;
 };
 
-const RegisterVerb<LrFind> register_lr_find(15);
+const RegisterVerb<LrFind> register_lr_find(130);
 
 }  // namespace
 }  // namespace sigma::app
