@@ -120,6 +120,7 @@ class Module {
   std::vector<Variable> parameters() const;
   NamedVariables named_buffers() const;
   const NamedVariables& own_parameters() const { return parameters_; }  // without the children's
+  const NamedVariables& own_buffers() const { return buffers_; }        // the same
   const std::vector<Child>& named_children() const { return children_; }
   // Throws unless replaces_children().
   void replace_child(size_t index, ModulePtr child);

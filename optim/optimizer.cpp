@@ -40,8 +40,9 @@ Optimizer::Optimizer(std::string tag, std::vector<ParameterGroup> groups)
       auto [place, is_new] = seen.emplace(p.state(), entries_.size());
       if (!is_new) {
         const ParameterGroup& other = groups_[entries_[place->second].group];
-        SIGMA_CHECK(other.lr == group.lr && other.weight_decay == group.weight_decay, tag_,
-                    "the parameter {} is in two groups of different rates or decays", name);
+        SIGMA_CHECK(other.lr == group.lr && other.weight_decay == group.weight_decay &&
+                        other.elementwise == group.elementwise,
+                    tag_, "the parameter {} is in two groups of different rates or decays", name);
         continue;
       }
       SIGMA_CHECK(names.insert(name).second, tag_, "two parameters have the name {}", name);
@@ -52,7 +53,6 @@ Optimizer::Optimizer(std::string tag, std::vector<ParameterGroup> groups)
 
 void Optimizer::step() {
   std::vector<Update> updates;
-  const std::vector<Slot> all = slots();
   for (Entry& e : entries_) {
     Variable& p = e.parameter;
     if (!p.grad().defined()) continue;
@@ -63,11 +63,11 @@ void Optimizer::step() {
                 name_of(p.grad().dtype()), p.grad().shape().str());
     const bool first = e.state.empty();
     if (first)
-      for (const Slot& slot : all)
+      for (const Slot& slot : slots_of(e))
         e.state.push_back(slot.kind == Slot::Kind::count ? Tensor::zeros({}, DType::int64)
                                                          : Tensor::zeros_like(p.value()));
-    updates.push_back(
-        {rates_[e.group], groups_[e.group].weight_decay, p, p.grad().to(p.value().layout()), e.state, first});
+    updates.push_back({rates_[e.group], groups_[e.group].weight_decay, p, p.grad().to(p.value().layout()),
+                       e.state, first, is_elementwise(e)});
   }
   update(updates);
 }
@@ -95,9 +95,10 @@ void Optimizer::set_lr(const LrSchedule& schedule, int64_t step) {
 
 Optimizer::State Optimizer::state_dict() const {
   State state;
-  const std::vector<Slot> all = slots();
-  for (const Entry& e : entries_)
+  for (const Entry& e : entries_) {
+    const std::vector<Slot> all = slots_of(e);
     for (size_t k = 0; k < e.state.size(); ++k) state.emplace(all[k].name + "." + e.name, e.state[k]);
+  }
   return state;
 }
 
@@ -105,7 +106,7 @@ std::vector<Tensor> Optimizer::state_from(const Entry& e, const State& state, bo
   std::vector<Tensor> own;
   std::string missing;
   bool some = false;
-  for (const Slot& slot : slots()) {
+  for (const Slot& slot : slots_of(e)) {
     const std::string name = slot.name + "." + e.name;
     auto it = state.find(name);
     if (it == state.end() || !it->second.defined()) {
@@ -140,7 +141,7 @@ void Optimizer::load_state_dict(const State& state, bool complete) {
   std::vector<std::vector<Tensor>> own;  // replaced only when all fit
   for (const Entry& e : entries_) {
     own.push_back(state_from(e, state, complete));
-    for (const Slot& slot : slots()) known.insert(slot.name + "." + e.name);
+    for (const Slot& slot : slots_of(e)) known.insert(slot.name + "." + e.name);
   }
   for (const auto& [name, t] : state)
     if (!known.count(name)) fail(ErrorKind::checkpoint, tag_, "{} is not of this optimizer", name);

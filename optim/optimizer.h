@@ -22,6 +22,10 @@ struct ParameterGroup {
   std::vector<std::pair<std::string, Variable>> parameters;  // as Module::named_parameters gives them
   double lr = 0.01;         // the group's own rate, which schedules are functions of
   double weight_decay = 0;  // how it acts is the optimizer's
+  // For optimizers that treat a matrix of weights as a whole (Muon): these parameters are updated element by
+  // element all the same, such as the gains of a normalization. Parameters of fewer than two dimensions are
+  // anyway.
+  bool elementwise = false;
 };
 
 class Optimizer {
@@ -69,6 +73,7 @@ class Optimizer {
     Tensor gradient;             // in the parameter's dtype and layout
     std::vector<Tensor>& state;  // in the order of the slots; zeros before the first step
     bool first;                  // of this parameter
+    bool elementwise;            // see ParameterGroup; or of fewer than two dimensions
     template <class T>
     T* data(size_t slot) const {
       return state.at(slot).template mutable_data<T>();
@@ -80,6 +85,8 @@ class Optimizer {
   Optimizer(std::string tag, std::vector<ParameterGroup> groups);
 
   virtual std::vector<Slot> slots() const = 0;
+  // Of parameters that are updated element by element, in an optimizer that keeps something else for them.
+  virtual std::vector<Slot> elementwise_slots() const { return slots(); }
   // The arithmetic. All parameters are float32 or float64, and each comes once.
   virtual void update(const std::vector<Update>& updates) = 0;
 
@@ -90,6 +97,12 @@ class Optimizer {
     size_t group;
     std::vector<Tensor> state;  // empty before the first step
   };
+  bool is_elementwise(const Entry& entry) const {
+    return groups_[entry.group].elementwise || entry.parameter.rank() < 2;
+  }
+  std::vector<Slot> slots_of(const Entry& entry) const {
+    return is_elementwise(entry) ? elementwise_slots() : slots();
+  }
   std::vector<Tensor> state_from(const Entry& entry, const State& state, bool complete) const;
 
   std::string tag_;

@@ -26,6 +26,7 @@ struct OptimizerEntry {
   std::string name;  // "sgd"
   std::string about;
   double lr = 0.01, weight_decay = 0;  // where none is given
+  bool decay_all = true;               // the same: whether biases and normalization decay too
   std::vector<HyperParameter> hyper;
   // Gets a value for every hyper-parameter.
   std::function<std::unique_ptr<Optimizer>(std::vector<ParameterGroup>, const HyperValues&)> make;

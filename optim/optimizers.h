@@ -3,4 +3,5 @@
 
 #include "optim/adam.h"
 #include "optim/adamw.h"
+#include "optim/muon.h"
 #include "optim/sgd.h"

@@ -82,12 +82,17 @@ Json flags_json(const Options& options, const std::vector<Flag>& own) {
 
 std::string command_line(const Options& options) {
   std::string text = "sigma " + options.verb;
-  Options copy = options;
+  Options copy = options, defaults;
+  defaults.optimizer = options.optimizer;
+  complete_optimizer(defaults);
   for (const Flag& f : flags_of_run(copy)) {
     const std::string value = f.text();
     if (!f.has(kIdentity) || value.empty() || value == "-1") continue;  // -1: not given
     if (!f.is_switch()) text += fmt::format(" {} {}", f.name, value);
     if (f.is_switch() && value == "true") text += " " + f.name;
+    const auto on = defaults.hyper_switches.find(f.name.substr(2));
+    if (value == "false" && on != defaults.hyper_switches.end() && on->second)
+      text += " " + f.name + "=false";
   }
   return text;
 }
@@ -142,29 +147,6 @@ Settings read_settings(const std::string& path, const std::vector<Flag>& known) 
     settings.emplace_back("--" + key, text);
   }
   return settings;
-}
-
-std::string nearest(const std::string& word, const std::vector<std::string>& known) {
-  std::string best;
-  size_t best_distance = std::max<size_t>(2, word.size() / 2);
-  for (const std::string& k : known) {
-    std::vector<size_t> row(k.size() + 1);
-    for (size_t j = 0; j <= k.size(); ++j) row[j] = j;
-    for (size_t i = 1; i <= word.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i;
-      for (size_t j = 1; j <= k.size(); ++j) {
-        size_t above = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (word[i - 1] != k[j - 1])});
-        diagonal = above;
-      }
-    }
-    if (row[k.size()] <= best_distance && (best.empty() || row[k.size()] < best_distance)) {
-      best = k;
-      best_distance = row[k.size()];
-    }
-  }
-  return best;
 }
 
 std::string suggestion(const std::string& word, const std::vector<std::string>& known) {

@@ -2,21 +2,28 @@
 // ...").
 #pragma once
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "core/check.h"
 
 namespace sigma::app {
 
-// Runs fn; an Error of kind usage whose place is `thing` gets the flag --thing for its place.
+// Runs fn; an Error of kind usage whose place is one of `things` gets the flag --thing for its place.
 template <class Fn>
-auto naming_flag(const std::string& thing, Fn fn) {
+auto naming_flag(const std::vector<std::string>& things, Fn fn) {
   try {
     return fn();
   } catch (const Error& e) {
-    if (e.kind() != ErrorKind::usage || e.place() != thing) throw;
-    throw e.at("--" + thing);
+    if (e.kind() != ErrorKind::usage || std::find(things.begin(), things.end(), e.place()) == things.end())
+      throw;
+    throw e.at("--" + std::string(e.place()));
   }
+}
+template <class Fn>
+auto naming_flag(const std::string& thing, Fn fn) {
+  return naming_flag(std::vector<std::string>{thing}, std::move(fn));
 }
 
 }  // namespace sigma::app

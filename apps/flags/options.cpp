@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "apps/training/network.h"
 #include "core/parallel.h"
 #include "core/text.h"
 
@@ -26,6 +27,14 @@ void complete_optimizer(Options& o) {
   const OptimizerEntry& entry = optimizer_entry(o.optimizer);
   if (!is_given(o, "--lr")) o.lr = fmt::format("{}", entry.lr);
   if (!is_given(o, "--weight-decay")) o.weight_decay = entry.weight_decay;
+  if (!is_given(o, "--decay")) o.decay = entry.decay_all ? "all" : "weights";
+  for (const HyperParameter& h : entry.hyper) {
+    if (is_given(o, "--" + h.name)) continue;
+    if (h.is_switch)
+      o.hyper_switches[h.name] = h.initial != 0;
+    else
+      o.hyper[h.name] = h.initial;
+  }
 }
 
 HyperValues hyper_values(const Options& o) {
@@ -42,6 +51,10 @@ HyperValues hyper_values(const Options& o) {
       if (!values.count(h.name) && is_given(o, "--" + h.name))
         fail(ErrorKind::usage, "--" + h.name, "is for --optimizer {}, got {}", e.name, o.optimizer);
   return values;
+}
+
+OptimizerSetup optimizer_setup(const Options& o, double lr) {
+  return {o.optimizer, lr, o.weight_decay, hyper_values(o), o.decay == "all", parse_lr_scales(o.lr_scale)};
 }
 
 bool parse_switch(const std::string& flag, const std::string& text) {

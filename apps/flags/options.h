@@ -10,6 +10,10 @@
 #include "data/transforms/transforms.h"
 #include "optim/optimizer_table.h"
 
+namespace sigma {
+struct OptimizerSetup;
+}
+
 namespace sigma::app {
 
 // A member a line of flags.def, with its default.
@@ -28,10 +32,12 @@ struct Options {
 
 bool is_given(const Options& options, const std::string& flag);
 
-// The learning rate and weight decay of the optimizer where none is given.
+// The learning rate, weight decay and hyper-parameters of the optimizer where none are given.
 void complete_optimizer(Options& options);
 // The hyper-parameters of the chosen optimizer. One that is given and not of this optimizer is an error.
 HyperValues hyper_values(const Options& options);
+// All of what the flags say of the optimizer, with this rate.
+OptimizerSetup optimizer_setup(const Options& options, double lr);
 
 bool parse_switch(const std::string& flag, const std::string& text);  // on, off
 DType parse_precision(const std::string& text);                       // f32, bf16

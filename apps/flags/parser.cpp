@@ -184,7 +184,7 @@ void check_together(const Options& o) {
   auto refuse = [](const char* flag, const char* why) { fail(ErrorKind::usage, flag, "{}", why); };
   if (o.resume && o.overwrite) refuse("--resume", "cannot be combined with --overwrite");
   const HyperValues hyper = hyper_values(o);
-  if (hyper.count("nesterov") && hyper.at("nesterov") != 0 && !(hyper.at("momentum") > 0))
+  if (is_given(o, "--nesterov") && hyper.at("nesterov") != 0 && !(hyper.at("momentum") > 0))
     refuse("--nesterov", "needs a --momentum above 0");
   if (o.warmup > 0 && o.schedule == "one-cycle") refuse("--warmup", "one-cycle has a warm-up of its own");
   if (!o.checkpoint.empty()) return;  // its normalization holds

@@ -5,6 +5,7 @@
 #include "apps/flags/flag.h"
 #include "apps/flags/options.h"
 #include "apps/training/initial_weights.h"
+#include "apps/training/layer_patterns.h"
 #include "data/dataset.h"
 #include "layers/networks/models.h"
 #include "optim/lr_schedule.h"
@@ -30,6 +31,14 @@ std::vector<FlagCheck> range_of(const HyperParameter& h) {
   return {above, below(h.below, fmt::format("{} to less than {}", h.least, h.below))};
 }
 
+// Where optimizers share a hyper-parameter, the flag begins as the default optimizer has it; see
+// complete_optimizer.
+double initial_of(const HyperParameter& h) {
+  for (const HyperParameter& own : optimizer_entry(Options().optimizer).hyper)
+    if (own.name == h.name) return own.initial;
+  return h.initial;
+}
+
 // The hyper-parameters of all optimizers; some share one.
 void add_hyper_parameters(std::vector<Flag>& flags, Options& options) {
   for (const OptimizerEntry& e : optimizer_table())
@@ -37,9 +46,14 @@ void add_hyper_parameters(std::vector<Flag>& flags, Options& options) {
       const std::string name = "--" + h.name;
       if (std::any_of(flags.begin(), flags.end(), [&](const Flag& f) { return f.name == name; })) continue;
       if (h.is_switch)
-        flags.push_back({name, &options.hyper_switches[h.name], kTraining, kIdentity, h.about, {}});
+        flags.push_back({name,
+                         &options.hyper_switches.try_emplace(h.name, initial_of(h) != 0).first->second,
+                         kTraining,
+                         kIdentity,
+                         h.about,
+                         {}});
       else
-        flags.push_back({name, &options.hyper.try_emplace(h.name, h.initial).first->second, kTraining,
+        flags.push_back({name, &options.hyper.try_emplace(h.name, initial_of(h)).first->second, kTraining,
                          kIdentity, h.about, range_of(h)});
     }
 }

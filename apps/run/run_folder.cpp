@@ -26,8 +26,8 @@ const char* const kFiles[] = {"env.json",     "results.csv",   "steps.csv",     
                               "curves.svg",   "confusion.csv", "confusion.png",       "summary.json",
                               "report.html",  "arms.json",     "histograms.png",      "learning_rates.png",
                               "sweep.png",    "spectrum.csv",  "singular_values.csv", "spectrum.png",
-                              "spectrum.svg", "sweep.csv",     "sweep.svg",           "config.json",
-                              kMarker};
+                              "spectrum.svg", "sweep.csv",     "sweep.svg",           "lr_find.csv",
+                              "lr_find.svg",  "lr_find.png",   "config.json",         kMarker};
 
 bool is_one_of_ours(const std::string& name) {
   return std::find(std::begin(kFiles), std::end(kFiles), name) != std::end(kFiles);

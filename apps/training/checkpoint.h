@@ -31,6 +31,9 @@ struct Progress {
   double best = -1;                            // test accuracy; -1: not measured yet
   double seconds = 0;                          // of work, over all processes
   std::optional<double> train_loss;            // mean of the last epoch, as last measured
+  int64_t best_step = 0;                       // when `best` was measured
+  std::string frozen;                // sha256 of what is frozen (layer_patterns.h), as the run began; or ""
+  std::vector<int64_t> extended_at;  // steps where the run, gone on with, was made longer
 };
 
 struct RunRecord {

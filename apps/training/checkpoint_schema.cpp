@@ -91,18 +91,27 @@ Progress progress_from(const Json& j, const std::string& place) {
   p.seconds = json_get<double>(j, "seconds", kKind, place);
   const Json* loss = json_find(j, "train_loss");
   if (loss && !loss->is_null()) p.train_loss = json_get<double>(j, "train_loss", kKind, place);
+  // Runs of earlier versions have none of these.
+  p.best_step = p.evaluated_step;
+  if (json_find(j, "best_step")) p.best_step = json_whole(j, "best_step", 0, kMaxSteps, kKind, place);
+  p.frozen = json_get_or<std::string>(j, "frozen", "", kKind, place);
+  p.extended_at = json_get_or<std::vector<int64_t>>(j, "extended_at", {}, kKind, place);
   return p;
 }
 
 Json json_of(const Progress& p) {
-  return {{"step", p.step},
-          {"evaluated_step", p.evaluated_step},
-          {"epoch_count", p.epoch_count},
-          {"epoch_correct", p.epoch_correct},
-          {"epoch_loss", p.epoch_loss},
-          {"best", p.best},
-          {"seconds", p.seconds},
-          {"train_loss", p.train_loss ? Json(*p.train_loss) : Json()}};
+  Json j{{"step", p.step},
+         {"evaluated_step", p.evaluated_step},
+         {"epoch_count", p.epoch_count},
+         {"epoch_correct", p.epoch_correct},
+         {"epoch_loss", p.epoch_loss},
+         {"best", p.best},
+         {"seconds", p.seconds},
+         {"train_loss", p.train_loss ? Json(*p.train_loss) : Json()},
+         {"best_step", p.best_step}};
+  if (!p.frozen.empty()) j["frozen"] = p.frozen;
+  if (!p.extended_at.empty()) j["extended_at"] = p.extended_at;
+  return j;
 }
 
 // What can be said without the length of the run.
@@ -119,6 +128,10 @@ void check_progress(const Progress& p, const std::string& place) {
   expect(std::isfinite(p.epoch_loss) && p.epoch_loss >= 0 && (p.epoch_count > 0 || p.epoch_loss == 0),
          "an epoch_loss of at least 0, and 0 of no images", p.epoch_loss);
   expect(p.best == -1 || (p.best >= 0 && p.best <= 1), "a best accuracy of 0 to 1, or -1", p.best);
+  expect(p.best_step >= 0 && p.best_step <= p.evaluated_step, "a best_step of 0 to the evaluated_step",
+         p.best_step);
+  for (int64_t at : p.extended_at)
+    expect(at >= 0 && at <= p.step, "an extension at a step of 0 to the step", at);
   expect(std::isfinite(p.seconds) && p.seconds >= 0, "seconds of at least 0", p.seconds);
   expect(!p.train_loss || (std::isfinite(*p.train_loss) && *p.train_loss >= 0), "a train_loss of at least 0",
          p.train_loss.value_or(0));

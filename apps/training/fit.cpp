@@ -24,19 +24,25 @@ class Run {
         save_every_(options.save_every > 0 ? options.save_every : per_epoch_),
         progress_(options.progress),
         fingerprint_(options.fingerprint) {
-    SIGMA_CHECK(options.eval_every >= 0 && options.eval_images >= 0 && options.save_every >= 0, "fit",
-                "expected eval_every, eval_images and save_every of at least 0, got {}, {} and {}",
-                options.eval_every, options.eval_images, options.save_every);
+    SIGMA_CHECK(
+        options.eval_every >= 0 && options.eval_images >= 0 && options.save_every >= 0 &&
+            options.patience >= 0,
+        "fit",
+        "expected eval_every, eval_images, save_every and patience of at least 0, got {}, {}, {} and {}",
+        options.eval_every, options.eval_images, options.save_every, options.patience);
     SIGMA_CHECK(progress_.step == trainer.steps_done(), "fit",
                 "the progress is of step {}, the trainer has done {}", progress_.step, trainer.steps_done());
   }
 
   FitResult run() {
+    if (progress_.frozen.empty()) progress_.frozen = frozen_state(trainer_.model()).sha256;
     if (progress_.step == 0) save(SaveReason::begin);
     began_ = Clock::now();
     started_ = true;
     try {
-      if (loop() && result_.test.count == 0) measure_test(0);
+      // A run that ends early, or has ended already, was not measured with all images just now.
+      if (loop() && result_.test.count < data_.test.size()) measure_test(0);
+      check_frozen();
       save(result_.stopped ? SaveReason::stopped : SaveReason::end);
     } catch (const Error& e) {
       if (e.kind() == ErrorKind::diverged && callbacks_.on_save)
@@ -66,11 +72,27 @@ class Run {
       const bool epoch_end = at > 0 && at % per_epoch_ == 0;
       const bool due = at > 0 && (epoch_end || at % eval_every_ == 0 || at == total_);
       if (due && progress_.evaluated_step < at && !measure(epoch_end || at == total_)) return false;
+      if (epoch_end && at < total_ && is_out_of_patience()) return result_.ended_early = true;
       if (at > 0 && at < total_ && at % save_every_ == 0 && saved_step_ != at) save(SaveReason::regular);
       if (at >= total_) return true;
       if (asked_to_stop()) return false;
       step();
     }
+  }
+
+  bool is_out_of_patience() const {
+    return options_.patience > 0 && progress_.step - progress_.best_step >= options_.patience * per_epoch_;
+  }
+
+  // Both the weights that are trained and their average.
+  void check_frozen() {
+    auto check = [&] {
+      if (frozen_state(trainer_.model()).sha256 != progress_.frozen)
+        fail(ErrorKind::internal, "fit", "frozen parameters or buffers have changed");
+    };
+    check();
+    const Trainer::Measured weights(trainer_);
+    check();
   }
 
   void step() {
@@ -86,6 +108,7 @@ class Run {
 
   // False when it was asked to stop.
   bool measure_test(int64_t images) {
+    const Trainer::Measured weights(trainer_);
     EvalResult e = evaluate(trainer_.model(), data_.test, trainer_.setup().loader.normalization,
                             data_.classes(), {.limit = images, .stop = [&] { return asked_to_stop(); }});
     if (e.stopped) return false;
@@ -120,6 +143,7 @@ class Run {
     progress_.evaluated_step = at;
     if (m.best) {
       progress_.best = m.test.accuracy;
+      progress_.best_step = at;
       if (callbacks_.on_save) callbacks_.on_save(checkpoint(), SaveReason::best);
     }
     return true;
@@ -189,6 +213,8 @@ void go_on(Trainer& trainer, FitOptions& options, const Checkpoint& c, const std
   try {
     trainer.restore(c.weights, c.run->state, c.run->progress.step);
   } catch (const Error& e) { fail(ErrorKind::checkpoint, path, "{}", e.what()); }
+  if (frozen_state(trainer.model()).sha256 != c.run->progress.frozen && !c.run->progress.frozen.empty())
+    fail(ErrorKind::checkpoint, path, "its frozen layers are not those that the run began with");
   options.progress = c.run->progress;
 }
 

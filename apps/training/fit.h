@@ -15,6 +15,7 @@ struct FitOptions {
   int64_t eval_every = 0;   // steps between measurements beside those after each epoch; 0: those alone
   int64_t eval_images = 0;  // test images for those before the last, spread over the test set; 0: all
   int64_t save_every = 0;   // steps between checkpoints; 0: an epoch
+  int64_t patience = 0;     // ends after so many epochs without a better test accuracy; 0: never
   std::string fingerprint;  // of the data set, where it is known already (see data/dataset.h)
   std::string config;       // goes into checkpoints as it is: a JSON object of the program's own
   Progress progress;        // of the run that is gone on with; see go_on
@@ -49,17 +50,23 @@ struct FitCallbacks {
 
 struct FitResult {
   bool stopped = false;
+  bool ended_early = false;  // by the patience
   Progress progress;
   EvalResult test;     // of the whole test set, at the end
   int64_t seen = 0;    // images in this process
   double seconds = 0;  // in this process
 };
 
-// Trains until the schedule's total_steps. An Error of kind diverged, after on_save, when the loss, a weight
+// Trains until the schedule's total_steps, or until the end of an epoch that is `patience` epochs after the
+// best measurement. What the setup freezes has then kept every bit since the run began, or an Error of kind
+// internal says that it has not. An Error of kind diverged, after on_save, when the loss, a weight
 // or the test loss is not finite. Throws kind usage for options below 0.
 FitResult fit(Trainer& trainer, const FitOptions& options = {}, const FitCallbacks& callbacks = {});
 
 // Takes a run's checkpoint into a trainer of the same setup, and into the options of the fit that goes on.
+// Only the schedule's total_steps may be more, also of a run that came to its end. Steps from there on have
+// the rates of the longer schedule: of a constant one those that a run of the whole length has, which it then
+// equals bit for bit; a step, cosine or one-cycle schedule is stretched, so that the rate jumps up.
 // Throws kind checkpoint, naming `path`, when it has no run, the data set is another one (kind usage), or
 // anything does not fit.
 void go_on(Trainer& trainer, FitOptions& options, const Checkpoint& checkpoint, const std::string& path);

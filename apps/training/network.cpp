@@ -15,22 +15,11 @@ ModulePtr make_network(const TrainSetup& s) {
   return model;
 }
 
-std::vector<ParameterGroup> parameter_groups(Module& model, const OptimizerSetup& setup) {
-  ParameterGroup decayed{{}, setup.lr, setup.weight_decay}, plain{{}, setup.lr, 0};
-  model.visit([&](const std::string& path, Module& m) {
-    for (auto& [name, p] : m.named_parameters()) {
-      if (name.find('.') != std::string::npos) continue;  // a child's; visited on its own
-      ParameterGroup& group = setup.decay_all || m.decays(name) ? decayed : plain;
-      group.parameters.emplace_back(join_path(path, name), p);
-    }
-  });
-  if (plain.parameters.empty()) return {decayed};
-  return {decayed, plain};
-}
-
 void check_fit(const TrainSetup& setup, int64_t train_images) {
   ModulePtr model = make_network(setup);
   check_init_fits(setup, *model);
+  freeze_layers(*model, setup.freeze);
+  parameter_groups(*model, setup.optimizer);
   const int64_t n = std::min<int64_t>({4, setup.loader.batch_size, train_images});
   AllocationScope scope;
   Variable logits =

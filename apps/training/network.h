@@ -10,6 +10,7 @@
 #include "layers/passes/factor.h"
 #include "optim/lr_schedule.h"
 #include "optim/optimizer_table.h"
+#include "training/layer_patterns.h"
 
 namespace sigma {
 
@@ -19,6 +20,7 @@ struct OptimizerSetup {
   double lr = 0.01, weight_decay = 0;
   HyperValues hyper;      // those left out have the table's initial values
   bool decay_all = true;  // false: weight decay leaves out biases and normalization (Module::decays)
+  std::vector<LrScale> lr_scales;
 };
 
 // The name of a network that is none of layers/networks/models.h: a program's own.
@@ -33,6 +35,8 @@ struct TrainSetup {
   OptimizerSetup optimizer;
   LrSchedule schedule;
   double label_smoothing = 0, clip_norm = 0;  // 0: off
+  double ema = 0;                             // decay of the average of weights, see optim/ema.h; 0: off
+  std::vector<std::string> freeze;            // patterns of layers, see layer_patterns.h
   std::vector<Factor> factors;                // layers in two factors, see layers/passes/factor.h
   std::shared_ptr<const StateDict> weights;   // to start from; null: drawn from the seed
   DType precision = DType::float32;  // bfloat16: activations and their gradients; see autograd/precision.h
@@ -43,11 +47,9 @@ struct TrainSetup {
 // do not fit, kind checkpoint for weights that do not.
 ModulePtr make_network(const TrainSetup& setup);
 
-// A network's parameters for an optimizer: one group, or one with weight decay and one without.
-std::vector<ParameterGroup> parameter_groups(Module& model, const OptimizerSetup& setup);
-
-// Runs a small batch through a network of this setup: throws when the two do not fit each other, or when a
-// training step would need more memory than the machine has (kind memory).
+// Runs a small batch through a network of this setup: throws when the two do not fit each other, when a
+// pattern of the setup chooses nothing (see layer_patterns.h), or when a training step would need more memory
+// than the machine has (kind memory).
 void check_fit(const TrainSetup& setup, int64_t train_images);
 
 // SHA-256 over the names and values of all parameters and buffers.

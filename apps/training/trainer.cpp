@@ -13,6 +13,8 @@
 namespace sigma {
 namespace {
 
+const std::string kRaw = "raw.";
+
 ModulePtr drawn(const TrainSetup& setup, const Dataset& dataset) {
   ModulePtr model = make_network(setup);
   if (!setup.weights) initialize_weights(*model, setup, dataset);
@@ -34,17 +36,34 @@ Trainer::Trainer(const Dataset& dataset, TrainSetup setup, ModulePtr model, int6
 }
 
 void Trainer::prepare() {
+  freeze_layers(*model_, setup_.freeze);
   optimizer_ = make_optimizer(setup_.optimizer.name, parameter_groups(*model_, setup_.optimizer),
                               setup_.optimizer.hyper);
+  if (setup_.ema != 0) {
+    std::vector<Variable> all = model_->parameters();
+    for (auto& [name, buffer] : model_->named_buffers()) all.push_back(buffer);
+    ema_ = std::make_unique<Ema>(std::move(all), setup_.ema);
+  }
   setup_.loader.seed = setup_.seed;
   loader_ = std::make_unique<Loader>(dataset_.train, setup_.loader, step_);
 }
 
 StepResult Trainer::step() {
+  optimizer_->set_lr(setup_.schedule, step_);
+  return take_step(setup_.schedule.at(step_, setup_.optimizer.lr));
+}
+
+StepResult Trainer::step_at(double lr) {
+  const double base = setup_.optimizer.lr;
+  SIGMA_CHECK(base > 0, "trainer", "expected a setup with a rate above 0, got {}", base);
+  optimizer_->set_lr([=](double own) { return own / base * lr; });
+  return take_step(lr);
+}
+
+StepResult Trainer::take_step(double lr) {
   Batch batch = loader_->next();
   StepResult result;
-  optimizer_->set_lr(setup_.schedule, step_);
-  result.lr = optimizer_->lr();
+  result.lr = lr;
   model_->train();
   model_->set_step(static_cast<uint64_t>(step_));
   save_buffers();
@@ -68,6 +87,7 @@ StepResult Trainer::step() {
   if (setup_.clip_norm > 0) clip_grad_norm(model_->parameters(), setup_.clip_norm);
   optimizer_->step();
   optimizer_->zero_grad();
+  if (ema_) ema_->update();
   ++step_;
   return result;
 }
@@ -115,13 +135,43 @@ std::string Trainer::bad_weight() const {
   return "";
 }
 
-std::map<std::string, Tensor> Trainer::weights() const { return model_->state_dict().by_name(); }
+std::map<std::string, Tensor> Trainer::weights() const {
+  std::map<std::string, Tensor> all = model_->state_dict().by_name();
+  if (ema_)
+    for (auto& [name, t] : all) t = ema_->average_of(t);
+  return all;
+}
+
+Optimizer::State Trainer::optimizer_state() const {
+  Optimizer::State state = optimizer_->state_dict();
+  if (ema_)
+    for (auto& [name, t] : model_->state_dict().by_name()) state.emplace(kRaw + name, t);
+  return state;
+}
+
+// The network has the averages; it gets what is trained.
+void Trainer::restore_raw(Optimizer::State& state, int64_t step) {
+  ema_->restart(step);
+  std::map<std::string, Tensor> raw;
+  for (auto it = state.begin(); it != state.end();) {
+    const bool is_raw = it->first.rfind(kRaw, 0) == 0;
+    if (is_raw) raw.emplace(it->first.substr(kRaw.size()), it->second);
+    it = is_raw ? state.erase(it) : std::next(it);
+  }
+  if (raw.empty()) fail(ErrorKind::checkpoint, "trainer", "the weights beside their average are missing");
+  model_->load_state_dict(StateDict::of(raw));
+  const std::string bad = bad_weight();
+  if (!bad.empty())
+    fail(ErrorKind::checkpoint, "trainer", "{}{} holds values that are not finite", kRaw, bad);
+}
 
 void Trainer::restore(const std::map<std::string, Tensor>& weights, const Optimizer::State& optimizer,
                       int64_t step) {
   SIGMA_CHECK(step >= 0, "trainer", "expected a step of at least 0, got {}", step);
   model_->load_state_dict(StateDict::of(weights));
-  optimizer_->load_state_dict(optimizer, step > 0);
+  Optimizer::State state = optimizer;
+  if (ema_) restore_raw(state, step);
+  optimizer_->load_state_dict(state, step > 0);
   step_ = step;
   loader_ = std::make_unique<Loader>(dataset_.train, setup_.loader, step);
 }

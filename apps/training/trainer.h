@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "optim/ema.h"
 #include "training/evaluate.h"
 #include "training/network.h"
 
@@ -19,7 +20,7 @@ namespace sigma {
 
 struct StepResult {
   double loss = 0;  // mean cross-entropy of the batch, in nats
-  double lr = 0;    // of the first group of parameters
+  double lr = 0;    // of parameters without a scale of their own
   int64_t correct = 0, count = 0;
 };
 
@@ -35,6 +36,8 @@ class Trainer {
   // the step and the first layer whose output is not finite; weights, buffers and optimizer are then those
   // before the step.
   StepResult step();
+  // The same at this rate instead of the schedule's; rates by layer keep their scale.
+  StepResult step_at(double lr);
   int64_t steps_done() const { return step_; }
   int64_t steps_per_epoch() const { return loader_->steps_per_epoch(); }
   double wait_seconds() const { return loader_->wait_seconds(); }  // for images, in total
@@ -52,14 +55,34 @@ class Trainer {
   std::string first_bad_layer(const Tensor& images);
 
   // Parameters and buffers by name, and the optimizer's state; the tensors are the trainer's own, not copies.
+  // With an average of weights (TrainSetup::ema) the weights are the averages, which are what the run is
+  // for, and the state has those that are trained, as "raw.<name>".
   std::map<std::string, Tensor> weights() const;
-  Optimizer::State optimizer_state() const { return optimizer_->state_dict(); }
+  Optimizer::State optimizer_state() const;
   // Goes on at a step: takes copies. Throws kind checkpoint when names or shapes do not fit, or state of the
   // optimizer is missing; the trainer is then not to be used.
   void restore(const std::map<std::string, Tensor>& weights, const Optimizer::State& optimizer, int64_t step);
 
+  // While it lives, the network has the weights that the run is measured by: their average, if there is one.
+  class Measured {
+   public:
+    explicit Measured(Trainer& trainer) : ema_(trainer.ema_.get()) {
+      if (ema_) ema_->swap();
+    }
+    ~Measured() {
+      if (ema_) ema_->swap();
+    }
+    Measured(const Measured&) = delete;
+    Measured& operator=(const Measured&) = delete;
+
+   private:
+    Ema* ema_;
+  };
+
  private:
   void prepare();
+  StepResult take_step(double lr);
+  void restore_raw(Optimizer::State& state, int64_t step);
   void save_buffers();
   void restore_buffers();
 
@@ -67,6 +90,7 @@ class Trainer {
   TrainSetup setup_;
   ModulePtr model_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Ema> ema_;  // null: off
   std::unique_ptr<Loader> loader_;
   int64_t step_;
   std::vector<Tensor> saved_buffers_;  // as they were before the step

@@ -56,6 +56,7 @@ TrainSetup base_setup(const Options& o, const Dataset& data) {
   s.precision = parse_precision(o.precision);
   s.label_smoothing = o.label_smoothing;
   s.clip_norm = o.clip_norm;
+  s.ema = o.ema;
   return s;
 }
 
@@ -89,7 +90,7 @@ Plan plan_for(const Options& o, const Dataset& data) {
                 lrs.size() > 1 ? " · lr " + lr : ""};
         TrainSetup s = base;
         s.batch_norm = arm.batch_norm;
-        s.optimizer = {o.optimizer, arm.lr, o.weight_decay, hyper_values(o)};
+        s.optimizer = optimizer_setup(o, arm.lr);
         s.schedule = {parse_schedule(o.schedule), c.steps, o.warmup};
         c.arms.push_back(arm);
         plan.setups.push_back(s);
@@ -99,6 +100,9 @@ Plan plan_for(const Options& o, const Dataset& data) {
     base.batch_norm = bn;
     naming_flag("init", [&] { check_fit(base, data.train.size()); });
   }
+  naming_flag("lr-scale", [&] {  // of the arms there are
+    for (const TrainSetup& s : plan.setups) parameter_groups(*make_network(s), s.optimizer);
+  });
   plan.probe = find_probe(base, o.histogram_layer);
   c.histogram_layer = plan.probe.norm;
   c.parameters = make_model(base.model, base.input, true)->parameter_count();

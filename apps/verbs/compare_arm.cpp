@@ -105,6 +105,7 @@ void ArmTraining::look(bool first, bool last) {
 }
 
 void ArmTraining::measure() {
+  const Trainer::Measured weights(trainer_);
   // First what may be stopped: a measurement is there whole or not at all.
   const EvalResult e = evaluate_or_stop(trainer_.model(), data_, trainer_.setup().loader.normalization,
                                         comparison_.eval_images);
@@ -138,6 +139,7 @@ ArmRun ArmTraining::run(const std::function<void(int64_t step)>& between) {
     }
     trained_ += std::chrono::duration<double>(Clock::now() - start).count();
   }
+  const Trainer::Measured weights(trainer_);
   const EvalResult e = evaluate_or_stop(trainer_.model(), data_, trainer_.setup().loader.normalization);
   ArmRun done = run_;
   done.ms_per_step = 1000 * trained_ / static_cast<double>(std::max<int64_t>(1, step_));

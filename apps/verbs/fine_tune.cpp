@@ -2,8 +2,11 @@
 
 #include <filesystem>
 
+#include "apps/flags/naming.h"
+#include "apps/run/output.h"
 #include "apps/run/run_folder.h"
 #include "apps/verbs/saved_model.h"
+#include "core/text.h"
 
 namespace sigma::app {
 namespace {
@@ -47,6 +50,20 @@ Start start_of(const Options& given) {
     fail(ErrorKind::usage, "--init", "cannot be combined with --checkpoint: its weights hold");
   if (!is_given(o, "--data")) o.data = m.data;
   return s;
+}
+
+Dataset load_data(Start& s) {
+  const Options& o = s.options;
+  Dataset data = load_dataset(o.data, {o.data_dir, o.limit_train, o.limit_test});
+  if (!s.network) return data;
+  const SavedModel& m = *s.network;
+  naming_flag("data", [&] { check_images(data, m.input); });
+  const bool same_names = data.class_names == m.class_names;
+  s.new_head = data.classes() != m.input.classes || (!same_names && find_dataset(o.data)->takes_path());
+  if (!s.new_head && !same_names)
+    warn(fmt::format("the classes are {}, the checkpoint was trained on {}; its last layer is kept",
+                     join(data.class_names, ", "), join(m.class_names, ", ")));
+  return data;
 }
 
 }  // namespace sigma::app

@@ -10,12 +10,24 @@
 #include "apps/verbs/fine_tune.h"
 #include "apps/verbs/saved_model.h"
 #include "apps/verbs/train_output.h"
+#include "apps/verbs/train_setup.h"
 #include "core/parallel.h"
+#include "core/text.h"
+#include "training/new_head.h"
 
 namespace sigma::app {
 namespace {
 
 namespace fs = std::filesystem;
+
+void begin_with_new_head(TrainSetup& s, const SavedModel& trained, const Options& o) {
+  const std::string head = replace_head(s, *trained.model);
+  if (!o.quiet)
+    note(fmt::format("{} is drawn anew for the {} classes of {}; the network was trained for {}", head,
+                     s.input.classes, o.data, join(trained.class_names, ", ")));
+}
+
+}  // namespace
 
 TrainSetup setup_of(const Options& o, const Start& from, const Dataset& data) {
   TrainSetup s;
@@ -28,20 +40,49 @@ TrainSetup setup_of(const Options& o, const Start& from, const Dataset& data) {
   if (from.network) {
     s.loader.normalization = from.network->normalization;
     s.factors = from.network->factors;
-    s.weights = std::make_shared<StateDict>(from.network->model->state_dict());
+    s.seed = o.seed;
+    if (from.new_head)
+      begin_with_new_head(s, *from.network, o);
+    else
+      s.weights = std::make_shared<StateDict>(from.network->model->state_dict());
   } else {
     s.loader.normalization = normalization_for(o, o.normalize, data);
   }
   s.loader.augmentation = augmentation_for(o);
-  s.optimizer = {o.optimizer, parse_number("--lr", o.lr), o.weight_decay, hyper_values(o)};
+  s.optimizer = optimizer_setup(o, parse_number("--lr", o.lr));
+  s.ema = o.ema;
+  s.freeze = parse_freeze(o.freeze);
   s.precision = parse_precision(o.precision);
   s.label_smoothing = o.label_smoothing;
   s.clip_norm = o.clip_norm;
   s.seed = o.seed;
-  naming_flag("init", [&] { check_fit(s, data.train.size()); });
+  naming_flag({"init", "lr-scale", "freeze"}, [&] { check_fit(s, data.train.size()); });
   const int64_t per_epoch = steps_per_epoch(data.train.size(), s.loader);
   s.schedule = {parse_schedule(o.schedule), total_steps(o, per_epoch), o.warmup};
   return s;
+}
+
+namespace {
+
+// The steps of a run with this configuration, of which an earlier version may have written less.
+int64_t length_of(const Json& config, int64_t steps_per_epoch, const std::string& path) {
+  Options o;
+  o.epochs = json_get_or<int64_t>(config, "epochs", o.epochs, ErrorKind::checkpoint, path);
+  o.max_steps = json_get_or<int64_t>(config, "max-steps", o.max_steps, ErrorKind::checkpoint, path);
+  return total_steps(o, steps_per_epoch);
+}
+
+// A run may be made longer: --epochs and --max-steps may say more. Whether it was; `then` has them after
+// that.
+bool take_length(Json& then, const Json& now, int64_t steps_per_epoch, const std::string& path) {
+  const int64_t before = length_of(then, steps_per_epoch, path),
+                after = length_of(now, steps_per_epoch, path);
+  if (after < before)
+    fail(ErrorKind::usage, "--resume", "the run has {} steps and can only become longer, got {}", before,
+         after);
+  for (const char* key : {"epochs", "max-steps"})
+    if (now.contains(key)) then[key] = now.at(key);
+  return after > before;
 }
 
 void resume(const RunFolder& folder, Trainer& trainer, FitOptions& options, const Json& config) {
@@ -51,14 +92,16 @@ void resume(const RunFolder& folder, Trainer& trainer, FitOptions& options, cons
   const Checkpoint& c = found->checkpoint;
   if (!c.run || c.run->config.empty())
     fail(ErrorKind::checkpoint, found->path, "metadata: the run's config is missing");
-  std::string differing =
-      differing_flags(parse_json(c.run->config, ErrorKind::checkpoint, found->path), config);
+  Json then = parse_json(c.run->config, ErrorKind::checkpoint, found->path);
+  const bool longer = take_length(then, config, trainer.steps_per_epoch(), found->path);
+  std::string differing = differing_flags(then, config);
   options.fingerprint = fingerprint(trainer.dataset());
   if (c.run->fingerprint != options.fingerprint)
     differing += "; the images or labels of the data set changed";
   if (!differing.empty())
     fail(ErrorKind::usage, "--resume", "this is not the run that was stopped: {}", differing.substr(2));
   go_on(trainer, options, c, found->path);
+  if (longer) options.progress.extended_at.push_back(c.run->progress.step);
   // The next checkpoint keeps the last as the previous one; that must not be the damaged one.
   std::error_code ignored;
   if (!found->damage.empty()) fs::rename(found->path, folder / "weights/last.safetensors", ignored);
@@ -71,8 +114,14 @@ int train(const Options& o, const Dataset& data, TrainSetup setup, const fs::pat
   FitOptions options{.eval_every = o.eval_every,
                      .eval_images = std::max<int64_t>(0, o.eval_images),
                      .save_every = o.save_every,
+                     .patience = o.patience,
                      .config = config.dump()};
   if (o.resume) resume(output.folder(), trainer, options, config);
+  if (!o.quiet && !options.progress.extended_at.empty() &&
+      options.progress.extended_at.back() == options.progress.step)
+    note(
+        fmt::format("the run is longer now: from step {} on the rates are those of a {} schedule of {} steps",
+                    options.progress.step, o.schedule, trainer.setup().schedule.total_steps));
   output.begin(config, options.progress);
   FitCallbacks callbacks{.on_step = [&](const StepEvent& e) { output.show_step(e); },
                          .on_measure = [&](const Measurement& m) { output.show_measurement(m); },
@@ -103,8 +152,7 @@ int run_train(const Options& given) {
   apply_threads(o);
   const fs::path folder = RunFolder::locate(o, "train");
   if (from.network) keep_inputs(folder, o, {o.checkpoint});
-  Dataset data = from.network ? dataset_for(*from.network, o, o.limit_train)
-                              : load_dataset(o.data, {o.data_dir, o.limit_train, o.limit_test});
+  const Dataset data = load_data(from);
   const TrainSetup s = setup_of(o, from, data);
   if (!o.quiet)
     note(fmt::format(
@@ -125,6 +173,8 @@ class Train : public Verb {
       : Verb("train", "train one network",
              kData | kModel | kNormalize | kTraining | kRun | kResume | kThreads | kSave) {
     use("--checkpoint", "start from this network: its layers, weights and normalization");
+    use("--freeze");
+    use("--patience");
   }
   int run(const Options& o) override { return run_train(o); }
 };

@@ -105,6 +105,9 @@ void TrainOutput::save(const Checkpoint& c, SaveReason reason) {
     case SaveReason::diverged:
       save_checkpoint(folder_ / fmt::format("weights/diverged-{}.safetensors", step), c);
       return write_tables();
+    case SaveReason::end:  // also of a run that ends early
+      steps_.flush();
+      return save_checkpoint(folder_ / "weights/last.safetensors", c, true);
     default:
       return tolerate("checkpoint", step, [&] {
         steps_.flush();
@@ -149,6 +152,7 @@ void TrainOutput::write_confusion(const EvalResult& test) {
 }
 
 Json TrainOutput::summary(const FitResult& r) const {
+  const Trainer::Measured weights(trainer_);
   const Progress& p = r.progress;
   Json s;
   s["test_accuracy"] = r.test.accuracy;
@@ -162,6 +166,14 @@ Json TrainOutput::summary(const FitResult& r) const {
   s["parameters"] = trainer_.model().parameter_count();
   s["seed"] = trainer_.setup().seed;
   s["weights_sha256"] = weights_sha256(trainer_.model());
+  if (options_.patience > 0) {
+    s["best_step"] = p.best_step;
+    s["ended_early"] = r.ended_early;
+  }
+  if (!p.extended_at.empty()) s["extended_at"] = p.extended_at;
+  const FrozenState frozen = frozen_state(trainer_.model());  // fit() has compared it
+  if (!frozen.layers.empty())
+    s["frozen"] = {{"layers", frozen.layers}, {"values", frozen.values}, {"sha256", frozen.sha256}};
   return s;
 }
 
@@ -170,6 +182,12 @@ void TrainOutput::finish(const FitResult& r) {
   write_confusion(r.test);
   const Json s = summary(r);
   folder_.write_json("summary.json", s);
+  if (const FrozenState frozen = frozen_state(trainer_.model()); !frozen.layers.empty())
+    say(fmt::format("frozen, and the same bit for bit as the run began: {} ({} values)",
+                    join(frozen.layers, ", "), frozen.values));
+  if (r.ended_early)
+    say(fmt::format("ended early: no better test accuracy in {} epochs since step {}", options_.patience,
+                    r.progress.best_step));
   line_.finish(fmt::format("test accuracy {:.2f}% after {} steps in {}; results in {}", 100 * r.test.accuracy,
                            r.progress.step, seconds_text(r.progress.seconds), folder_.path().string()));
   if (options_.json) print_json(s);

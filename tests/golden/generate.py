@@ -365,6 +365,114 @@ def adaptive(name, make):
     golden.save()
 
 
+def sgd_long():
+    """50 steps of SGD, in three groups as adaptive() has them. Our name of the buffer is velocity."""
+    golden = Golden("sgd_50", 21)
+    for i in range(20):
+        momentum, dampening, nesterov = [(0.0, 0.0, False), (0.9, 0.0, False), (0.9, 0.0, True), (0.5, 0.3, False),
+                                         (0.99, 0.0, True)][i % 5]
+        groups_of_steps(golden, i, lambda groups: torch.optim.SGD(groups, lr=0.1, momentum=momentum,
+                                                                  dampening=dampening, nesterov=nesterov),
+                        {"momentum": momentum, "dampening": dampening, "nesterov": int(nesterov)},
+                        {"momentum_buffer": "velocity"})
+    golden.save()
+
+
+def groups_of_steps(golden, i, make, options, names, shapes=((2, 3), (3,), (2, 1, 2))):
+    """A case of 50 steps of an optimizer that make(groups) gives: rates that vary, parameters that now and then have no
+    gradient. `names`: of its state, theirs to ours."""
+    steps = 50
+    rates, decays = [(0.01, 0.1, 1e-3), (1e-3, 0.0, 0.05)][i % 2], [(0.0, 0.01, 0.3), (0.1, 0.0, 0.0)][i // 2 % 2]
+    values = [golden.normal(*shape) for shape in shapes]
+    grads = [golden.normal(steps, *v.shape, scale=10.0 ** (i % 5 - 2)) for v in values]
+    factor = torch.from_numpy(golden.random.uniform(0, 1.5, steps))  # of every group's own rate
+    present = golden.random.randint(0, 4, (steps, len(values))) > 0
+    parameters = [v.clone().requires_grad_() for v in values]
+    groups = [{"params": [p], "lr": lr, "weight_decay": d} for p, lr, d in zip(parameters, rates, decays)]
+    optimizer = make(groups)
+    after = [torch.empty_like(g) for g in grads]
+    for s in range(steps):
+        for k, p in enumerate(parameters):
+            p.grad = grads[k][s].clone() if present[s, k] else None
+            optimizer.param_groups[k]["lr"] = rates[k] * factor[s].item()
+        optimizer.step()
+        for k, p in enumerate(parameters):
+            after[k][s] = p.detach()
+    state = {f"s{k}.{names[key]}": torch.as_tensor(value).double() for k, p in enumerate(parameters)
+             for key, value in optimizer.state[p].items() if value is not None}
+    golden.add({"steps": steps, "rates": rates, "decays": decays, **options}, factor=factor,
+               present=present.astype(np.int64), **{f"p{k}": v for k, v in enumerate(values)},
+               **{f"g{k}": g for k, g in enumerate(grads)}, **{f"a{k}": a for k, a in enumerate(after)}, **state)
+
+
+def newton_schulz(grad, coefficients, steps, eps):
+    """_zeropower_via_newtonschulz of torch/optim/_muon.py line by line but for the first: there the matrix becomes
+    bfloat16, of three digits; here it stays in float64, so that twelve can be compared."""
+    a, b, c = coefficients
+    x = grad.clone()
+    if grad.size(0) > grad.size(1):
+        x = x.T
+    x.div_(x.norm().clamp(min=eps))
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if grad.size(0) > grad.size(1) else x
+
+
+def muon():
+    """torch.optim.Muon itself, with newton_schulz above in the place of its bfloat16 one. A convolution's weight is
+    given to it as the matrix that it is for sigma."""
+    from torch.optim import _muon
+    golden = Golden("muon", 22)
+    theirs = _muon._zeropower_via_newtonschulz
+    shapes = [((2, 3), (3, 1), (2, 2)), ((3, 4), (1, 1), (1, 2)), ((3, 3), (2, 1), (1, 2))]
+    try:
+        _muon._zeropower_via_newtonschulz = newton_schulz
+        for i in range(20):
+            momentum, nesterov = [(0.95, True), (0.9, False), (0.0, False), (0.6, True)][i % 4]
+            adjust, ns_steps = ["original", "match_rms_adamw", "spectral_unclamped"][i % 3], [5, 3, 1][i // 3 % 3]
+            groups_of_steps(golden, i,
+                            lambda groups: torch.optim.Muon(groups, momentum=momentum, nesterov=nesterov,
+                                                            ns_steps=ns_steps, adjust_lr_fn=adjust),
+                            {"momentum": momentum, "nesterov": int(nesterov), "adjust": adjust, "ns_steps": ns_steps},
+                            {"momentum_buffer": "momentum_buffer"}, shapes[i % 3])
+    finally:
+        _muon._zeropower_via_newtonschulz = theirs
+    golden.save()
+    # As it is, in float32: one step from nothing, of which only the size of bfloat16's error can be asked.
+    golden = Golden("muon_bfloat16", 23)
+    for i in range(20):
+        value = golden.normal(*[(16, 16), (8, 32), (24, 6), (4, 4)][i % 4]).float()
+        grad = golden.normal(*value.shape, scale=10.0 ** (i % 5 - 2)).float()
+        p = value.clone().requires_grad_()
+        p.grad = grad.clone()
+        torch.optim.Muon([p], lr=0.1, weight_decay=0.1).step()
+        golden.add({"lr": 0.1, "weight_decay": 0.1}, p=value.double(), g=grad.double(), a=p.detach().double())
+    golden.save()
+
+
+def ema():
+    """50 updates of an average of a network's weights and buffers, which jump about as no network's would."""
+    from torch.optim import swa_utils
+    golden = Golden("ema", 24)
+    for i in range(20):
+        decay, steps, width = [0.9, 0.999, 0.3, 0.0, 0.5][i % 5], 50, 2 + i % 3
+        net = nn.BatchNorm1d(width)
+        average = swa_utils.AveragedModel(net, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(decay), use_buffers=True)
+        names = ["weight", "bias", "running_mean", "running_var"]
+        given = {name: golden.normal(steps, width, scale=10.0 ** (i % 4 - 1)) for name in names}
+        after = {name: torch.empty_like(t) for name, t in given.items()}
+        for s in range(steps):
+            with torch.no_grad():
+                for name in names:
+                    getattr(net, name).copy_(given[name][s])
+            average.update_parameters(net)
+            for name in names:
+                after[name][s] = getattr(average.module, name).detach()
+        golden.add({"decay": decay, "steps": steps}, **given, **{"a." + name: t for name, t in after.items()})
+    golden.save()
+
+
 def traces():
     """Ten steps of training: weights and data come from a hash, so that only the losses need storing.
 
@@ -415,6 +523,9 @@ def main():
     sgd()
     adaptive("adam", torch.optim.Adam)
     adaptive("adamw", torch.optim.AdamW)
+    sgd_long()
+    muon()
+    ema()
     traces()
 
 

@@ -8,8 +8,8 @@ using namespace sigma;
 using namespace sigma::test;
 
 TEST_CASE("50 steps of AdamW agree with PyTorch to 1e-12", "[golden][optim]") {
-  compare_with_golden("adamw", [](std::vector<ParameterGroup> groups, const AdamOptions& options) {
-    return std::make_unique<AdamW>(std::move(groups), options);
+  compare_with_golden("adamw", [](std::vector<ParameterGroup> groups, const nlohmann::json& options) {
+    return std::make_unique<AdamW>(std::move(groups), adam_options_of(options));
   });
 }
 

@@ -18,23 +18,26 @@ double relative_difference(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-void compare_with_golden(
-    const std::string& name,
-    const std::function<std::unique_ptr<Optimizer>(std::vector<ParameterGroup>, const AdamOptions&)>& make) {
+AdamOptions adam_options_of(const nlohmann::json& options) {
+  return {.beta1 = options.at("beta1"),
+          .beta2 = options.at("beta2"),
+          .epsilon = options.at("epsilon"),
+          .amsgrad = options.at("amsgrad") == 1};
+}
+
+void compare_with_golden(const std::string& name,
+                         const std::function<std::unique_ptr<Optimizer>(std::vector<ParameterGroup>,
+                                                                        const nlohmann::json&)>& make) {
   double worst = 0;
   for (const GoldenCase& c : load_golden(name)) {
     INFO(c.name);
-    AdamOptions options{.beta1 = c.options.at("beta1"),
-                        .beta2 = c.options.at("beta2"),
-                        .epsilon = c.options.at("epsilon"),
-                        .amsgrad = c.options.at("amsgrad") == 1};
     std::vector<Variable> parameters;
     std::vector<ParameterGroup> groups;
     for (size_t k = 0; k < 3; ++k) {
       parameters.emplace_back(c["p" + std::to_string(k)].clone(), true);
       groups.push_back({{{std::to_string(k), parameters[k]}}, c.options["rates"][k], c.options["decays"][k]});
     }
-    auto optimizer = make(groups, options);
+    auto optimizer = make(groups, c.options);
     const int64_t steps = c.options.at("steps");
     double difference = 0;
     for (int64_t step = 0; step < steps; ++step) {

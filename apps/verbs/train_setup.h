@@ -1,0 +1,11 @@
+// What the flags of a training run come to, for the verbs that train as `sigma train` does.
+#pragma once
+
+#include "apps/verbs/fine_tune.h"
+
+namespace sigma::app {
+
+// Throws kind usage, naming the flag, when they do not fit the data set or one another.
+TrainSetup setup_of(const Options& options, const Start& start, const Dataset& data);
+
+}  // namespace sigma::app
