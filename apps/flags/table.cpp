@@ -6,6 +6,8 @@
 #include "apps/flags/options.h"
 #include "apps/training/initial_weights.h"
 #include "data/dataset.h"
+#include "data/loader.h"
+#include "data/transforms/resize.h"
 #include "layers/networks/models.h"
 #include "optim/lr_schedule.h"
 #include "optim/optimizer_table.h"

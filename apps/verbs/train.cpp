@@ -8,6 +8,7 @@
 #include "apps/run/output.h"
 #include "apps/run/signals.h"
 #include "apps/verbs/fine_tune.h"
+#include "apps/verbs/load_data.h"
 #include "apps/verbs/saved_model.h"
 #include "apps/verbs/train_output.h"
 #include "core/parallel.h"
@@ -32,7 +33,7 @@ TrainSetup setup_of(const Options& o, const Start& from, const Dataset& data) {
   } else {
     s.loader.normalization = normalization_for(o, o.normalize, data);
   }
-  s.loader.augmentation = augmentation_for(o);
+  complete_data_setup(o, data, s);
   s.optimizer = {o.optimizer, parse_number("--lr", o.lr), o.weight_decay, hyper_values(o)};
   s.precision = parse_precision(o.precision);
   s.label_smoothing = o.label_smoothing;
@@ -104,13 +105,15 @@ int run_train(const Options& given) {
   const fs::path folder = RunFolder::locate(o, "train");
   if (from.network) keep_inputs(folder, o, {o.checkpoint});
   Dataset data = from.network ? dataset_for(*from.network, o, o.limit_train)
-                              : load_dataset(o.data, {o.data_dir, o.limit_train, o.limit_test});
+                              : load_data(o.data, dataset_options(o), o);
   const TrainSetup s = setup_of(o, from, data);
   if (!o.quiet)
     note(fmt::format(
-        "{} on {}: {} training and {} test images {}x{}x{}, {} classes; normalize {}; {} steps, "
+        "{} on {}: {} training{} and {} test images {}x{}x{}, {} classes; normalize {}; {} steps, "
         "{} threads",
-        o.model, o.data, data.train.size(), data.test.size(), s.input.channels, s.input.height, s.input.width,
+        o.model, o.data, data.train.size(),
+        data.validation.size() > 0 ? fmt::format(", {} validation", data.validation.size()) : "",
+        data.test.size(), s.input.channels, s.input.height, s.input.width,
         data.classes(), describe(s.loader.normalization), s.schedule.total_steps, num_threads()));
   if (o.dry_run) {
     print_json(flags_json(o), o.json ? -1 : 2);
