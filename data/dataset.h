@@ -12,7 +12,8 @@ namespace sigma {
 
 // Images in memory, in files, or both: then `images` are what the source's originals look like at their size.
 struct Split {
-  Tensor images;  // uint8 (N, C, H, W), channels_last; undefined when they are read from their files as needed
+  Tensor
+      images;  // uint8 (N, C, H, W), channels_last; undefined when they are read from their files as needed
   Tensor labels;  // int64 (N), 0..classes-1
   std::shared_ptr<const ImageSource> source;
 
@@ -53,6 +54,13 @@ struct Dataset {
   const Split& measured() const { return test.size() > 0 ? test : validation; }
 };
 
+// What a folder without a test part is, when nothing is set apart of it either.
+enum class WithoutTest {
+  refuse,   // there would be nothing to measure on
+  accept,   // a training set alone
+  measure,  // all of it is the test part, too: a set for a network that was trained on another
+};
+
 struct DatasetOptions {
   std::string data_dir;     // empty: default_data_dir()
   int64_t limit_train = 0;  // the first N images only; 0: all
@@ -61,18 +69,18 @@ struct DatasetOptions {
   double validation = 0;
   uint64_t seed = 0;  // of that
   // Of folders of images, see formats/image_folder.h:
-  int64_t height = 0, width = 0;           // bring all images to this size; 0: all must have one
-  int64_t channels = 0;                    // 0: 3 when any image has colour, else 1
-  bool skip_bad = false;                   // go on without images that cannot be read
-  bool originals = false;                  // random resized crops will be taken: keep more than what fits
-  bool whole_as_test = false;              // a folder without a test part is one
+  int64_t height = 0, width = 0;  // bring all images to this size; 0: all must have one
+  int64_t channels = 0;           // 0: 3 when any image has colour, else 1
+  bool skip_bad = false;          // go on without images that cannot be read
+  bool originals = false;         // random resized crops will be taken: keep more than what fits
+  WithoutTest without_test = WithoutTest::refuse;
   uint64_t memory = uint64_t{256} << 20;  // bytes of pixels; a larger set stays in its files
 };
 
-// Moves a part of the training images to `validation`: of each class that share, rounded, at least one, and at
-// least one stays (of a single image that one). Which, is drawn from the stream "validation" of the seed, for
-// each class on its own; the order stays. Throws kind usage, with the place "val", for a part outside (0, 1) or
-// when no class has two images.
+// Moves a part of the training images to `validation`: of each class that share, rounded, at least one, and
+// at least one stays (of a single image that one). Which, is drawn from the stream "validation" of the seed,
+// for each class on its own; the order stays. Throws kind usage, with the place "val", for a part outside (0,
+// 1) or when no class has two images.
 void set_apart(Dataset& dataset, double part, uint64_t seed);
 
 // $SIGMA_DATA_DIR, else ~/.cache/sigma.

@@ -49,7 +49,8 @@ const std::vector<DatasetRow>& dataset_table() {
        synth_digits},
       {"synth-objects", "built in: five shapes in two textures, 12,000 + 2,000, 32x32 colour", "",
        synth_objects},
-      {"folder:PATH", "your own: PATH/train/<class>/*.png|jpg and PATH/test/<class>/..., or PATH/<class>/...", "", image_folder},
+      {"folder:PATH", "your own: PATH/train/<class>/*.png|jpg and PATH/test/<class>/..., or PATH/<class>/...",
+       "", image_folder},
   };
   return rows;
 }

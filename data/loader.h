@@ -1,8 +1,8 @@
 // Loader: the endless sequence of training batches, prepared ahead on threads of its own.
 //
 // Batch s of a run is a function of (seed, s) alone: the order of epoch e is a permutation drawn from
-// (seed, e), augmentation is drawn from (seed, e, sample), mixing from (seed, s). Any number of threads gives the
-// same batches, and a run can resume at any step without skipping.
+// (seed, e), augmentation is drawn from (seed, e, sample), mixing from (seed, s). Any number of threads gives
+// the same batches, and a run can resume at any step without skipping.
 #pragma once
 
 #include <condition_variable>

@@ -10,8 +10,12 @@ namespace sigma {
 namespace fs = std::filesystem;
 
 NetworkRecord record_of(const TrainSetup& s, const Dataset& dataset) {
-  return {s.model,      absolute_data_name(dataset.name), s.input,
-          s.batch_norm, s.loader.normalization,           dataset.class_names,
+  return {s.model,
+          absolute_data_name(dataset.name),
+          s.input,
+          s.batch_norm,
+          s.loader.normalization,
+          dataset.class_names,
           s.factors,
           dataset.resizes,
           dataset.apart};

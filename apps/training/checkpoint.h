@@ -30,9 +30,9 @@ struct Progress {
   int64_t step = 0, evaluated_step = 0;        // steps done; the last that was measured
   int64_t epoch_count = 0, epoch_correct = 0;  // images since the epoch began
   double epoch_loss = 0;                       // sum over them
-  double best = -1;  // accuracy, of the validation part where there is one; -1: not measured yet
-  double seconds = 0;                          // of work, over all processes
-  std::optional<double> train_loss;            // mean of the last epoch, as last measured
+  double best = -1;    // accuracy, of the validation part where there is one; -1: not measured yet
+  double seconds = 0;  // of work, over all processes
+  std::optional<double> train_loss;  // mean of the last epoch, as last measured
 };
 
 struct RunRecord {
@@ -69,8 +69,8 @@ SavedModel model_from(const Checkpoint& checkpoint, const std::string& path);
 // The same for a network of one's own: `model` gets the weights.
 SavedModel model_from(const Checkpoint& checkpoint, const std::string& path, ModulePtr model);
 
-// An image as the network takes it, 8-bit (1, C, H, W) channels_last: grey or colour as its input is, and of its
-// size where the network was trained on images that were brought to it. Throws kind data, with the place
+// An image as the network takes it, 8-bit (1, C, H, W) channels_last: grey or colour as its input is, and of
+// its size where the network was trained on images that were brought to it. Throws kind data, with the place
 // `place`, for another size where not.
 Tensor image_for(const NetworkRecord& network, const Image& image, const std::string& place);
 

@@ -56,7 +56,8 @@ std::vector<double> class_weights(const std::string& text, const Dataset& d) {
     item.clear();
   }
   if (!item.empty() || text.empty())
-    fail(ErrorKind::usage, kPlace, "expected none, balanced, or a weight of some classes such as {}=2, got \"{}\"",
+    fail(ErrorKind::usage, kPlace,
+         "expected none, balanced, or a weight of some classes such as {}=2, got \"{}\"",
          d.class_names.empty() ? "name" : d.class_names[0], text);
   return weights;
 }

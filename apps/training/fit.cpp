@@ -156,8 +156,8 @@ class Run {
     for (int64_t at = 0; at < split.size(); at += kBatch) {
       std::vector<int64_t> rows(static_cast<size_t>(std::min(kBatch, split.size() - at)));
       std::iota(rows.begin(), rows.end(), at);
-      const std::string where = trainer_.first_bad_layer(
-          normalized_images(split, rows, trainer_.setup().loader.normalization));
+      const std::string where =
+          trainer_.first_bad_layer(normalized_images(split, rows, trainer_.setup().loader.normalization));
       if (!where.empty()) return ", " + where;
     }
     return "";

@@ -52,8 +52,8 @@ struct FitResult {
   Progress progress;
   EvalResult test;  // at the end, of the whole test part; of the validation part where there is no other
   EvalResult validation;  // the last of the validation part, where there is one
-  int64_t seen = 0;    // images in this process
-  double seconds = 0;  // in this process
+  int64_t seen = 0;       // images in this process
+  double seconds = 0;     // in this process
 };
 
 // Trains until the schedule's total_steps. An Error of kind diverged, after on_save, when the loss, a weight

@@ -18,8 +18,8 @@
 namespace sigma {
 
 struct StepResult {
-  double loss = 0;  // mean cross-entropy of the batch, in nats; weighted as the setup says
-  double lr = 0;    // of the first group of parameters
+  double loss = 0;                 // mean cross-entropy of the batch, in nats; weighted as the setup says
+  double lr = 0;                   // of the first group of parameters
   int64_t correct = 0, count = 0;  // of mixed images the label that weighs more is the right one
 };
 

@@ -47,7 +47,7 @@ Dataset images_for(const SavedModel& m, const Options& o, int64_t limit_train) {
     wanted.seed = m.apart.seed;
     wanted.limit_train = m.apart.images;
   }
-  wanted.whole_as_test = !trains && wanted.validation == 0;
+  if (!trains) wanted.without_test = WithoutTest::measure;
   Dataset data = load_data(name, wanted, o);
   naming_flag("data", [&] { check_images(data, m.input); });
   return data;

@@ -5,12 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/flags/config.h"
-#include "apps/flags/naming.h"
 #include "apps/flags/verb.h"
 #include "apps/report/spectrum.h"
 #include "apps/run/output.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/checkpoint.h"
+#include "apps/verbs/saved_model.h"
 #include "core/math.h"
 #include "layers/layers.h"
 

@@ -104,8 +104,8 @@ int run_train(const Options& given) {
   apply_threads(o);
   const fs::path folder = RunFolder::locate(o, "train");
   if (from.network) keep_inputs(folder, o, {o.checkpoint});
-  Dataset data = from.network ? dataset_for(*from.network, o, o.limit_train)
-                              : load_data(o.data, dataset_options(o), o);
+  Dataset data =
+      from.network ? dataset_for(*from.network, o, o.limit_train) : load_data(o.data, dataset_options(o), o);
   const TrainSetup s = setup_of(o, from, data);
   if (!o.quiet)
     note(fmt::format(
@@ -113,8 +113,8 @@ int run_train(const Options& given) {
         "{} threads",
         o.model, o.data, data.train.size(),
         data.validation.size() > 0 ? fmt::format(", {} validation", data.validation.size()) : "",
-        data.test.size(), s.input.channels, s.input.height, s.input.width,
-        data.classes(), describe(s.loader.normalization), s.schedule.total_steps, num_threads()));
+        data.test.size(), s.input.channels, s.input.height, s.input.width, data.classes(),
+        describe(s.loader.normalization), s.schedule.total_steps, num_threads()));
   if (o.dry_run) {
     print_json(flags_json(o), o.json ? -1 : 2);
     return 0;

@@ -45,9 +45,9 @@ void TrainOutput::begin(const Json& config, const Progress& progress) {
   first_step_ = progress.step;
   // First: with it, the folder is a run that --resume can go on with.
   folder_.write_json("config.json", config);
-  const std::vector<std::string> header{"epoch",        "step",          "train_loss", "train_accuracy",
-                                        part() + "_loss", part() + "_accuracy", "lr", "seconds",
-                                        "images_per_s", "data_percent"};
+  const std::vector<std::string> header{
+      "epoch", "step",    "train_loss",   "train_accuracy", part() + "_loss", part() + "_accuracy",
+      "lr",    "seconds", "images_per_s", "data_percent"};
   results_ = CsvLog(folder_ / "results.csv", header, 1, progress.step);
   steps_ = CsvLog(folder_ / "steps.csv", {"step", "epoch", "loss", "accuracy", "lr"}, 0, progress.step);
   folder_.write_json("env.json", environment());
@@ -79,8 +79,8 @@ void TrainOutput::show_measurement(const Measurement& m) {
   tolerate("row of results.csv", m.step, [&] { results_.flush(); });
   line_.finish(
       fmt::format("epoch {:.3g} step {} train loss {:.4f} acc {:.2f}% | {} loss {:.4f} acc {:.2f}% | {}",
-                  m.epoch, m.step, m.train_loss, 100 * m.train_accuracy, part(), m.test.loss, 100 * m.test.accuracy,
-                  seconds_text(m.seconds)));
+                  m.epoch, m.step, m.train_loss, 100 * m.train_accuracy, part(), m.test.loss,
+                  100 * m.test.accuracy, seconds_text(m.seconds)));
 }
 
 // A disk that is full for a while must not end a long run: the third failure in a row does.
@@ -144,9 +144,9 @@ void TrainOutput::write_confusion(const EvalResult& test) {
   for (size_t i = 0; i < test.confusion.size(); ++i)
     table += fmt::format("{},{}\n", names[i], join(test.confusion[i], ","));
   folder_.write("confusion.csv", table);
-  folder_.write("confusion.png", to_png(Matrix{data_.test.size() > 0 ? "Test images by class"
-                                                                   : "Validation images by class",
-                                               "predicted", "true", data_.class_names, test.confusion}));
+  folder_.write("confusion.png",
+                to_png(Matrix{data_.test.size() > 0 ? "Test images by class" : "Validation images by class",
+                              "predicted", "true", data_.class_names, test.confusion}));
 }
 
 Json TrainOutput::summary(const FitResult& r) const {
@@ -189,9 +189,9 @@ void TrainOutput::finish(const FitResult& r) {
                                      100 * r.test.accuracy);
   if (data_.test.size() > 0 && data_.validation.size() > 0)
     accuracy += fmt::format(", validation accuracy {:.2f}%", 100 * r.validation.accuracy);
-  line_.finish(fmt::format("{} after {} steps in {}; best.safetensors was chosen on the {} images; results in {}",
-                           accuracy, r.progress.step, seconds_text(r.progress.seconds), part(),
-                           folder_.path().string()));
+  line_.finish(fmt::format(
+      "{} after {} steps in {}; best.safetensors was chosen on the {} images; results in {}", accuracy,
+      r.progress.step, seconds_text(r.progress.seconds), part(), folder_.path().string()));
   if (options_.json) print_json(s);
 }
 

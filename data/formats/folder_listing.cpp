@@ -78,10 +78,11 @@ class Lister {
       else if (is_printable(name))  // they go into files and onto the terminal
         names.push_back(name);
       else
-        problem(ErrorKind::data, folder,
-                fmt::format("the class folder \"{}\" has a name that is not UTF-8 or holds control characters; "
-                            "rename it",
-                            name));
+        problem(
+            ErrorKind::data, folder,
+            fmt::format("the class folder \"{}\" has a name that is not UTF-8 or holds control characters; "
+                        "rename it",
+                        name));
     }
     if (names.empty()) problem(ErrorKind::data, folder, "expected at least one class folder, found none");
     if (training) all_.classes = names;

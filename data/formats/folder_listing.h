@@ -18,7 +18,7 @@ struct FolderListing {
   std::vector<std::string> classes;     // of the training part, in byte order
   std::vector<FolderFile> train, test;  // by class, then in byte order of their names
   bool has_test = false;
-  bool split = false;  // into train/ and test/; else class folders are the folder's own
+  bool split = false;                   // into train/ and test/; else class folders are the folder's own
   std::vector<std::string> nested;      // images in folders within a class folder, which are taken
   std::vector<std::string> unlabelled;  // images outside of class folders, which are not
   std::vector<std::string> others;      // files that are no PNG or JPEG by name, links to folders

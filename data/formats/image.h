@@ -7,7 +7,7 @@
 
 namespace sigma {
 
-inline constexpr int kMaxSide = 16384;  // pixels
+inline constexpr int kMaxSide = 16384;               // pixels
 inline constexpr uint64_t kMaxImageFile = 64 << 20;  // bytes
 
 // One decoded image.

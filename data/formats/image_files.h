@@ -11,7 +11,7 @@ class ImageFiles : public ImageSource {
   struct File {
     FolderFile file;
     uint64_t bytes = 0;
-    uint32_t checksum = 0;             // CRC-32 of its content
+    uint32_t checksum = 0;              // CRC-32 of its content
     std::shared_ptr<const Image> kept;  // where it is in memory all the same
   };
   ImageFiles(std::vector<File> files, int64_t channels, int64_t height, int64_t width, bool any_size)

@@ -33,8 +33,9 @@ class Reader {
     looks.reserve(files.size());
     for (size_t at = 0; at < files.size(); at += kBlock) {
       std::vector<Look> block(std::min(kBlock, files.size() - at));
-      parallel_for(static_cast<int64_t>(block.size()),
-                   [&](int64_t i) { block[static_cast<size_t>(i)] = look(files[at + static_cast<size_t>(i)]); });
+      parallel_for(static_cast<int64_t>(block.size()), [&](int64_t i) {
+        block[static_cast<size_t>(i)] = look(files[at + static_cast<size_t>(i)]);
+      });
       for (Look& l : block) {
         if (l.error && !options_.skip_bad) throw Error(*l.error);
         if (l.error)
@@ -129,15 +130,17 @@ ImageSize size_of(const std::vector<Look> (&looks)[2], const DatasetOptions& o) 
   for (const std::vector<Look>& part : looks)
     for (const Look& l : part)
       if (l.height != first.height || l.width != first.width)
-        fail(ErrorKind::usage, "image-size", "{} has {}x{} pixels, {} has {}x{}; give the size for all to have",
-             l.file.file.path, l.width, l.height, first.file.file.name, first.width, first.height);
+        fail(ErrorKind::usage, "image-size",
+             "{} has {}x{} pixels, {} has {}x{}; give the size for all to have", l.file.file.path, l.width,
+             l.height, first.file.file.name, first.width, first.height);
   return {first.height, first.width};
 }
 
 void check_measurable(const FolderListing& listing, const std::string& path, const DatasetOptions& o) {
-  if (listing.has_test || o.validation > 0 || o.whole_as_test) return;
+  if (listing.has_test || o.validation > 0 || o.without_test != WithoutTest::refuse) return;
   fail(ErrorKind::usage, "val",
-       "{} has no test folder, so there is nothing to measure on: set a part of the training images apart, such "
+       "{} has no test folder, so there is nothing to measure on: set a part of the training images apart, "
+       "such "
        "as 0.1",
        path);
 }
@@ -148,7 +151,8 @@ void check_classes(const std::vector<Look>& looks, const Dataset& d, const std::
   for (const Look& l : looks) there[static_cast<size_t>(l.file.file.label)] = true;
   for (size_t c = 0; c < there.size(); ++c)
     if (!there[c])
-      fail(ErrorKind::data, path, "the class folder \"{}\" holds no image that can be read", d.class_names[c]);
+      fail(ErrorKind::data, path, "the class folder \"{}\" holds no image that can be read",
+           d.class_names[c]);
 }
 
 }  // namespace
@@ -158,14 +162,15 @@ Dataset load_image_folder(const std::string& path, const DatasetOptions& o) {
   listing.refuse();
   check_measurable(listing, path, o);
   // What a limit drops need not be read where it decides nothing.
-  if (o.limit_train > 0 && o.channels == 3 && !o.skip_bad && !o.whole_as_test)
+  if (o.limit_train > 0 && o.channels == 3 && !o.skip_bad && o.without_test != WithoutTest::measure)
     listing.train.resize(std::min(listing.train.size(), static_cast<size_t>(o.limit_train)));
   Dataset d;
   d.class_names = listing.classes;
   d.resizes = o.height > 0;
   d.passed_over = listing.unlabelled;
   d.passed_over.insert(d.passed_over.end(), listing.others.begin(), listing.others.end());
-  if (!listing.has_test && o.whole_as_test && o.validation == 0) listing.test = listing.train;
+  if (!listing.has_test && o.without_test == WithoutTest::measure && o.validation == 0)
+    listing.test = listing.train;
   Reader reader(d, o);
   std::vector<Look> looks[2];
   looks[0] = reader.look_at(listing.train);

@@ -50,8 +50,8 @@ Image transformed(const Image& image, const Affine& t) {
   // torchvision's _get_inverse_affine_matrix with a shear along x alone.
   const double turn = t.angle * kDegree, lean = std::tan(t.shear * kDegree);
   const double cosine = std::cos(turn), sine = std::sin(turn);
-  const double a = (cosine - sine * lean) / t.scale, b = (cosine * lean + sine) / t.scale, d = -sine / t.scale,
-               e = cosine / t.scale;
+  const double a = (cosine - sine * lean) / t.scale, b = (cosine * lean + sine) / t.scale,
+               d = -sine / t.scale, e = cosine / t.scale;
   const Map m{static_cast<float>(a), static_cast<float>(b), static_cast<float>(-a * t.move_x - b * t.move_y),
               static_cast<float>(d), static_cast<float>(e), static_cast<float>(-d * t.move_x - e * t.move_y)};
   Image out = image;

@@ -1,5 +1,5 @@
-// Images turned, moved, scaled and sheared about their middle: torchvision's rotate, affine, RandomRotation and
-// RandomAffine, with bilinear interpolation and black beyond the edge.
+// Images turned, moved, scaled and sheared about their middle: torchvision's rotate, affine, RandomRotation
+// and RandomAffine, with bilinear interpolation and black beyond the edge.
 #pragma once
 
 #include "core/rng.h"

@@ -17,8 +17,8 @@ struct AugmentationRow {
   // Changes the pixels of an image, not its size. Null for flip and crop, which are a matter of where pixels
   // are read from (normalized_images).
   void (*change)(Image& image, Rng rng) = nullptr;
-  // Mixes each image of a batch, floats (N, C, H, W) channels_last, with the one before it, the first with the
-  // last; returns the weight w of the own label in the loss, the other's being 1 - w.
+  // Mixes each image of a batch, floats (N, C, H, W) channels_last, with the one before it, the first with
+  // the last; returns the weight w of the own label in the loss, the other's being 1 - w.
   double (*mix)(Tensor& batch, Rng rng) = nullptr;
 };
 // In the order in which they are applied.

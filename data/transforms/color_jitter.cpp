@@ -37,12 +37,24 @@ void turn_hue(uint8_t* p, float part) {
   const float x = high * (1 - s), y = high * (1 - s * f), z = high * (1 - s * (1 - f));
   float out[3];
   switch (static_cast<int>(sector) % 6) {
-    case 0: out[0] = high, out[1] = z, out[2] = x; break;
-    case 1: out[0] = y, out[1] = high, out[2] = x; break;
-    case 2: out[0] = x, out[1] = high, out[2] = z; break;
-    case 3: out[0] = x, out[1] = y, out[2] = high; break;
-    case 4: out[0] = z, out[1] = x, out[2] = high; break;
-    default: out[0] = high, out[1] = x, out[2] = y; break;
+    case 0:
+      out[0] = high, out[1] = z, out[2] = x;
+      break;
+    case 1:
+      out[0] = y, out[1] = high, out[2] = x;
+      break;
+    case 2:
+      out[0] = x, out[1] = high, out[2] = z;
+      break;
+    case 3:
+      out[0] = x, out[1] = y, out[2] = high;
+      break;
+    case 4:
+      out[0] = z, out[1] = x, out[2] = high;
+      break;
+    default:
+      out[0] = high, out[1] = x, out[2] = y;
+      break;
   }
   for (int k = 0; k < 3; ++k) p[k] = truncated(std::clamp(out[k], 0.0f, 1.0f) * 255.999f);
 }
@@ -71,8 +83,8 @@ void adjust_saturation(Image& image, double factor) {
 }
 
 void adjust_hue(Image& image, double part) {
-  SIGMA_CHECK(part >= -0.5 && part <= 0.5, "adjust_hue", "expected a part of the circle of -0.5 to 0.5, got {}",
-              part);
+  SIGMA_CHECK(part >= -0.5 && part <= 0.5, "adjust_hue",
+              "expected a part of the circle of -0.5 to 0.5, got {}", part);
   if (image.channels != 3 || part == 0) return;
   for (size_t i = 0; i < image.pixels.size(); i += 3) turn_hue(&image.pixels[i], static_cast<float>(part));
 }

@@ -7,8 +7,9 @@
 
 namespace sigma {
 
-// Blends with black, with the mean grey of the image, with each pixel's grey: factor 1 changes nothing, 0 gives
-// that alone. Grey is 0.2989 R + 0.587 G + 0.114 B. A grey image has no saturation and no hue to change.
+// Blends with black, with the mean grey of the image, with each pixel's grey: factor 1 changes nothing, 0
+// gives that alone. Grey is 0.2989 R + 0.587 G + 0.114 B. A grey image has no saturation and no hue to
+// change.
 void adjust_brightness(Image& image, double factor);
 void adjust_contrast(Image& image, double factor);
 void adjust_saturation(Image& image, double factor);

@@ -62,8 +62,8 @@ void along_row(const uint8_t* in, const Taps& t, uint8_t* out) {
   }
 }
 
-// What `part` shows of the window `from` of an image once that has the size `to`. Nothing else is computed: an
-// image of a single row may be a million wide when it is as high as the others.
+// What `part` shows of the window `from` of an image once that has the size `to`. Nothing else is computed:
+// an image of a single row may be a million wide when it is as high as the others.
 struct Size {
   int64_t height, width;
 };
@@ -147,8 +147,8 @@ ImageSize parse_image_size(const std::string& text) {
   size.width = size.height;
   if (good && at != end) good = *at++ == 'x' && number(size.width) && at == end;
   if (!good)
-    fail(ErrorKind::usage, "image-size", "expected a size such as 48 or 32x48, of 1 to {} pixels a side, got \"{}\"",
-         kMaxFitted, text);
+    fail(ErrorKind::usage, "image-size",
+         "expected a size such as 48 or 32x48, of 1 to {} pixels a side, got \"{}\"", kMaxFitted, text);
   return size;
 }
 

@@ -1,5 +1,5 @@
-// torchvision's RandomResizedCrop: a window of 8 to 100% of the area and a ratio of sides of 3/4 to 4/3, brought
-// to the size of all. Szegedy et al. 2015.
+// torchvision's RandomResizedCrop: a window of 8 to 100% of the area and a ratio of sides of 3/4 to 4/3,
+// brought to the size of all. Szegedy et al. 2015.
 #pragma once
 
 #include "core/rng.h"

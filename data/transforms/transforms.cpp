@@ -81,9 +81,9 @@ void one_row(const Split& split, int64_t row, const Augmentation& given, const T
       image.pixels.empty() ? split.images.data<uint8_t>() + row * size : image.pixels.data();
   if (given.changes.empty()) return one_image(from, h, w, c, moves, rng, normalized, out);
   Image changed{h, w, c, Bytes(static_cast<size_t>(size))};
-  one_image(from, h, w, c, moves, rng, [](int64_t, uint8_t v) { return v; }, changed.pixels.data());
-  for (const AugmentationRow* change : given.changes)
-    change->change(changed, rng.branch("." + change->name));
+  one_image(
+      from, h, w, c, moves, rng, [](int64_t, uint8_t v) { return v; }, changed.pixels.data());
+  for (const AugmentationRow* change : given.changes) change->change(changed, rng.branch("." + change->name));
   one_image(changed.pixels.data(), h, w, c, {}, rng, normalized, out);
 }
 
@@ -174,8 +174,9 @@ Tensor normalized_images(const Split& split, const std::vector<int64_t>& rows,
                          const Normalization& normalization, const Augmentation& augmentation,
                          const std::function<Rng(int64_t)>& rng) {
   const Shape shape = split.shape();
-  SIGMA_CHECK(!split.images.defined() || (shape.rank() == 4 && split.images.layout() == Layout::channels_last),
-              "normalize", "expected images (N, C, H, W) channels_last, got {}", shape.str());
+  SIGMA_CHECK(
+      !split.images.defined() || (shape.rank() == 4 && split.images.layout() == Layout::channels_last),
+      "normalize", "expected images (N, C, H, W) channels_last, got {}", shape.str());
   int64_t c = shape[1], h = shape[2], w = shape[3];
   check(normalization, c);
   const Table table = tables(normalization, c);

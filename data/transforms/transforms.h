@@ -28,8 +28,8 @@ const std::vector<std::string>& normalization_kinds();
 std::string describe(const Normalization& n);  // "standard: mean 0.1307, std 0.3081"
 
 // Images `rows` of a split as floats (N, C, H, W) channels_last. The random numbers of augmentation are those
-// of `rng(i)` for the i-th of the rows, and of its branches ".rotate" and so on, so a sample of an epoch looks
-// the same however it is loaded. Mixing is not done here: it is a matter of whole batches.
+// of `rng(i)` for the i-th of the rows, and of its branches ".rotate" and so on, so a sample of an epoch
+// looks the same however it is loaded. Mixing is not done here: it is a matter of whole batches.
 Tensor normalized_images(const Split& split, const std::vector<int64_t>& rows,
                          const Normalization& normalization, const Augmentation& augmentation = {},
                          const std::function<Rng(int64_t i)>& rng = {});
