@@ -7,6 +7,8 @@
 #include "apps/training/initial_weights.h"
 #include "apps/training/layer_patterns.h"
 #include "data/dataset.h"
+#include "data/loader.h"
+#include "data/transforms/resize.h"
 #include "layers/networks/models.h"
 #include "optim/lr_schedule.h"
 #include "optim/optimizer_table.h"

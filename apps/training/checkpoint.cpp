@@ -3,15 +3,22 @@
 #include <filesystem>
 
 #include "core/allocation.h"
+#include "data/transforms/resize.h"
 #include "training/checkpoint_schema.h"
 
 namespace sigma {
 namespace fs = std::filesystem;
 
 NetworkRecord record_of(const TrainSetup& s, const Dataset& dataset) {
-  return {s.model,      absolute_data_name(dataset.name), s.input,
-          s.batch_norm, s.loader.normalization,           dataset.class_names,
-          s.factors};
+  return {s.model,
+          absolute_data_name(dataset.name),
+          s.input,
+          s.batch_norm,
+          s.loader.normalization,
+          dataset.class_names,
+          s.factors,
+          dataset.resizes,
+          dataset.apart};
 }
 
 Checkpoint checkpoint_of(const Trainer& trainer, RunRecord run) {
@@ -82,6 +89,17 @@ SavedModel model_from(const Checkpoint& c, const std::string& path, ModulePtr mo
   static_cast<NetworkRecord&>(m) = c.network;
   m.model = std::move(model);
   return m;
+}
+
+Tensor image_for(const NetworkRecord& n, const Image& given, const std::string& place) {
+  Image image = to_channels(given, n.input.channels);
+  if (n.resizes) image = fitted(image, n.input.height, n.input.width);
+  if (image.height != n.input.height || image.width != n.input.width)
+    fail(ErrorKind::data, place, "{}x{} pixels, the checkpoint expects {}x{}", image.width, image.height,
+         n.input.width, n.input.height);
+  Tensor pixels = Tensor::empty(n.input.shape(1), DType::uint8, Layout::channels_last);
+  std::copy(image.pixels.begin(), image.pixels.end(), pixels.mutable_data<uint8_t>());
+  return pixels;
 }
 
 void check_images(const Dataset& data, const ModelInput& input) {

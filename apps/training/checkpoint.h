@@ -20,6 +20,8 @@ struct NetworkRecord {
   Normalization normalization;
   std::vector<std::string> class_names;
   std::vector<Factor> factors;  // layers in two factors, see layers/passes/factor.h
+  bool resizes = false;         // images of other sizes are brought to that of the input, by fitted()
+  Dataset::Apart apart{};       // the part of the training images that it was chosen by
 };
 NetworkRecord record_of(const TrainSetup& setup, const Dataset& dataset);
 
@@ -28,10 +30,10 @@ struct Progress {
   int64_t step = 0, evaluated_step = 0;        // steps done; the last that was measured
   int64_t epoch_count = 0, epoch_correct = 0;  // images since the epoch began
   double epoch_loss = 0;                       // sum over them
-  double best = -1;                            // test accuracy; -1: not measured yet
-  double seconds = 0;                          // of work, over all processes
-  std::optional<double> train_loss;            // mean of the last epoch, as last measured
-  int64_t best_step = 0;                       // when `best` was measured
+  double best = -1;    // accuracy, of the validation part where there is one; -1: not measured yet
+  double seconds = 0;  // of work, over all processes
+  std::optional<double> train_loss;  // mean of the last epoch, as last measured
+  int64_t best_step = 0;             // when `best` was measured
   std::string frozen;                // sha256 of what is frozen (layer_patterns.h), as the run began; or ""
   std::vector<int64_t> extended_at;  // steps where the run, gone on with, was made longer
 };
@@ -69,6 +71,11 @@ struct SavedModel : NetworkRecord {
 SavedModel model_from(const Checkpoint& checkpoint, const std::string& path);
 // The same for a network of one's own: `model` gets the weights.
 SavedModel model_from(const Checkpoint& checkpoint, const std::string& path, ModulePtr model);
+
+// An image as the network takes it, 8-bit (1, C, H, W) channels_last: grey or colour as its input is, and of
+// its size where the network was trained on images that were brought to it. Throws kind data, with the place
+// `place`, for another size where not.
+Tensor image_for(const NetworkRecord& network, const Image& image, const std::string& place);
 
 // Throws kind usage, naming both, when images are not of the size and channels that a network takes.
 void check_images(const Dataset& data, const ModelInput& input);

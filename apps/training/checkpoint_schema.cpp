@@ -34,6 +34,17 @@ std::vector<Factor> factors_from(const Json& meta, const std::string& place) {
   return factors;
 }
 
+Dataset::Apart apart_from(const Json& meta, const std::string& place) {
+  if (!json_find(meta, "validation")) return {};
+  const Json& v = json_object(meta, "validation", kKind, place);
+  const std::string at = place + ": validation";
+  const Dataset::Apart apart{json_get<double>(v, "part", kKind, at), json_get<uint64_t>(v, "seed", kKind, at),
+                             json_whole(v, "images", 1, kMaxSteps, kKind, at)};
+  if (!(apart.part > 0 && apart.part < 1))
+    fail(kKind, at, "expected a part above 0 and below 1, got {}", apart.part);
+  return apart;
+}
+
 std::shared_ptr<const Whitening> whitening_from(const SafeTensors& content, const Json& meta,
                                                 const ModelInput& input, const std::string& place) {
   const std::string at = place + ": metadata";
@@ -74,6 +85,8 @@ NetworkRecord network_from(const SafeTensors& content, const Json& meta, const s
   n.normalization.mean = json_get<std::vector<double>>(meta, "mean", kKind, at);
   n.normalization.std = json_get<std::vector<double>>(meta, "std", kKind, at);
   n.factors = factors_from(meta, at);
+  n.resizes = json_get_or<bool>(meta, "resizes", false, kKind, at);
+  n.apart = apart_from(meta, at);
   check_network(n, kKind, at);
   if (whitens(n.normalization.kind))
     n.normalization.whitening = whitening_from(content, meta, n.input, place);
@@ -261,6 +274,9 @@ SafeTensors content_of(const Checkpoint& c) {
   meta["classes"] = n.class_names;
   for (const Factor& f : n.factors)
     meta["factors"].push_back({{"layer", f.path}, {"scheme", name_of(f.scheme)}, {"rank", f.rank}});
+  if (n.resizes) meta["resizes"] = true;
+  if (n.apart.part > 0)
+    meta["validation"] = {{"part", n.apart.part}, {"seed", n.apart.seed}, {"images", n.apart.images}};
   meta["normalize"] = n.normalization.kind;
   meta["mean"] = n.normalization.mean;
   meta["std"] = n.normalization.std;

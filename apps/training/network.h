@@ -37,6 +37,7 @@ struct TrainSetup {
   double label_smoothing = 0, clip_norm = 0;  // 0: off
   double ema = 0;                             // decay of the average of weights, see optim/ema.h; 0: off
   std::vector<std::string> freeze;            // patterns of layers, see layer_patterns.h
+  std::vector<double> class_weights;          // in the loss, see class_weights.h; empty: all 1
   std::vector<Factor> factors;                // layers in two factors, see layers/passes/factor.h
   std::shared_ptr<const StateDict> weights;   // to start from; null: drawn from the seed
   DType precision = DType::float32;  // bfloat16: activations and their gradients; see autograd/precision.h

@@ -88,7 +88,7 @@ ArmTraining::ArmTraining(const Comparison& comparison, size_t arm, uint64_t seed
 }
 
 void ArmTraining::look(bool first, bool last) {
-  Activations a = observe(trainer_.model(), probe_, data_.test, trainer_.setup().loader.normalization);
+  Activations a = observe(trainer_.model(), probe_, data_.measured(), trainer_.setup().loader.normalization);
   if (first) {
     run_.first_in = histogram(a.in);
     run_.first_out = histogram(a.out);

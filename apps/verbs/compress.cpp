@@ -261,7 +261,7 @@ class Compress : public Verb {
     m.factors.insert(m.factors.end(), made.begin(), made.end());
     if (!made.empty()) measure_statistics(*m.model, in.data, m.normalization, wanted_.bn_images);
     e.after = measure();
-    std::tie(e.slow, e.fast) = measure_speed(original, m, in.data.test, kSpeedSeconds);
+    std::tie(e.slow, e.fast) = measure_speed(original, m, in.data.measured(), kSpeedSeconds);
     e.was = totals_of(in.candidates, std::vector<Choice>(in.candidates.size()));
     e.is = totals_of(in.candidates, choices);
     save(m, o.out);

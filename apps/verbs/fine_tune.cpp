@@ -2,9 +2,9 @@
 
 #include <filesystem>
 
-#include "apps/flags/naming.h"
 #include "apps/run/output.h"
 #include "apps/run/run_folder.h"
+#include "apps/verbs/load_data.h"
 #include "apps/verbs/saved_model.h"
 #include "core/text.h"
 
@@ -52,12 +52,11 @@ Start start_of(const Options& given) {
   return s;
 }
 
-Dataset load_data(Start& s) {
+Dataset training_data(Start& s) {
   const Options& o = s.options;
-  Dataset data = load_dataset(o.data, {o.data_dir, o.limit_train, o.limit_test});
-  if (!s.network) return data;
+  if (!s.network) return load_data(o.data, dataset_options(o), o);
   const SavedModel& m = *s.network;
-  naming_flag("data", [&] { check_images(data, m.input); });
+  Dataset data = images_for(m, o, o.limit_train);
   const bool same_names = data.class_names == m.class_names;
   s.new_head = data.classes() != m.input.classes || (!same_names && find_dataset(o.data)->takes_path());
   if (!s.new_head && !same_names)

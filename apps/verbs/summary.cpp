@@ -4,6 +4,7 @@
 
 #include "apps/flags/verb.h"
 #include "apps/run/output.h"
+#include "apps/verbs/load_data.h"
 #include "layers/networks/models.h"
 #include "layers/passes/trace.h"
 
@@ -32,13 +33,17 @@ class Summary : public Verb {
   Summary() : Verb("summary", "layers, shapes, parameters, multiply-accumulates", kModel) {
     use("--data", "take the input size of this data set");
     use("--data-dir");
+    use("--image-size");
   }
   void set_defaults(Options& o) const override { o.data.clear(); }
 
   int run(const Options& o) override {
     ModelInput input = default_input(o.model);
     if (!o.data.empty()) {
-      Dataset d = load_dataset(o.data, {o.data_dir, 1, 1});
+      DatasetOptions wanted = dataset_options(o);
+      wanted.limit_train = wanted.limit_test = 1;
+      wanted.without_test = WithoutTest::accept;
+      const Dataset d = load_data(o.data, wanted, o);
       input = {d.channels(), d.height(), d.width(), d.classes()};
     }
     ModulePtr model = make_model(o.model, input, parse_switch("--batch-norm", o.batch_norm));
