@@ -29,4 +29,9 @@ std::string join(const std::vector<double>& numbers, std::string_view separator)
 // "a", "", "b" of "a,,b"; of an empty text one empty part.
 std::vector<std::string> split(std::string_view text, char separator);
 
+// The closest of `known` by edit distance, or "" when none is near.
+std::string nearest(const std::string& word, const std::vector<std::string>& known);
+// "; did you mean x?", or "".
+std::string suggestion(const std::string& word, const std::vector<std::string>& known);
+
 }  // namespace sigma

@@ -41,14 +41,28 @@ Variable gelu(const Variable& x) { return activation("gelu", Activation::gelu, x
 
 std::vector<LayerExample> ReLU::examples() { return {example<ReLU>("", {4, 6})}; }
 
+std::vector<LayerWord> ReLU::words() { return {elementwise_word<ReLU>("relu")}; }
+
 std::vector<LayerExample> LeakyReLU::examples() {
   return {example<LeakyReLU>("slope 0.2", {4, 6}, LeakyReLUOptions{.negative_slope = 0.2})};
 }
 
+std::vector<LayerWord> LeakyReLU::words() {
+  return {{"leakyrelu", "leakyrelu", "SLOPE=0.01", [](const LayerText& t) {
+             return planned<LeakyReLU>(t.in(), 0, LeakyReLUOptions{.negative_slope = t.number("slope")});
+           }}};
+}
+
 std::vector<LayerExample> Sigmoid::examples() { return {example<Sigmoid>("", {4, 6})}; }
+
+std::vector<LayerWord> Sigmoid::words() { return {elementwise_word<Sigmoid>("sigmoid")}; }
 
 std::vector<LayerExample> Tanh::examples() { return {example<Tanh>("", {4, 6})}; }
 
+std::vector<LayerWord> Tanh::words() { return {elementwise_word<Tanh>("tanh")}; }
+
 std::vector<LayerExample> GELU::examples() { return {example<GELU>("", {4, 6})}; }
+
+std::vector<LayerWord> GELU::words() { return {elementwise_word<GELU>("gelu")}; }
 
 }  // namespace sigma

@@ -23,6 +23,7 @@ Variable gelu(const Variable& x);
 class ReLU : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Variable forward(const Variable& x) override { return relu(x); }
   std::string kind() const override { return "ReLU"; }
   Role role() const override { return role_of(*this, Role::relu); }
@@ -35,6 +36,7 @@ struct LeakyReLUOptions {
 class LeakyReLU : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   explicit LeakyReLU(LeakyReLUOptions options = {}) : slope_(options.negative_slope) {}
   Variable forward(const Variable& x) override { return leaky_relu(x, slope_); }
   std::string kind() const override { return "LeakyReLU"; }
@@ -48,6 +50,7 @@ SIGMA_LAYER(LeakyReLU);
 class Sigmoid : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Variable forward(const Variable& x) override { return sigmoid(x); }
   std::string kind() const override { return "Sigmoid"; }
 };
@@ -56,6 +59,7 @@ SIGMA_LAYER(Sigmoid);
 class Tanh : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Variable forward(const Variable& x) override { return tanh(x); }
   std::string kind() const override { return "Tanh"; }
 };
@@ -64,6 +68,7 @@ SIGMA_LAYER(Tanh);
 class GELU : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Variable forward(const Variable& x) override { return gelu(x); }
   std::string kind() const override { return "GELU"; }
 };

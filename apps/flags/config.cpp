@@ -144,32 +144,4 @@ Settings read_settings(const std::string& path, const std::vector<Flag>& known) 
   return settings;
 }
 
-std::string nearest(const std::string& word, const std::vector<std::string>& known) {
-  std::string best;
-  size_t best_distance = std::max<size_t>(2, word.size() / 2);
-  for (const std::string& k : known) {
-    std::vector<size_t> row(k.size() + 1);
-    for (size_t j = 0; j <= k.size(); ++j) row[j] = j;
-    for (size_t i = 1; i <= word.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i;
-      for (size_t j = 1; j <= k.size(); ++j) {
-        size_t above = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (word[i - 1] != k[j - 1])});
-        diagonal = above;
-      }
-    }
-    if (row[k.size()] <= best_distance && (best.empty() || row[k.size()] < best_distance)) {
-      best = k;
-      best_distance = row[k.size()];
-    }
-  }
-  return best;
-}
-
-std::string suggestion(const std::string& word, const std::vector<std::string>& known) {
-  std::string near = nearest(word, known);
-  return near.empty() ? "" : fmt::format("; did you mean {}?", near);
-}
-
 }  // namespace sigma::app
