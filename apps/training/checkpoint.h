@@ -13,13 +13,18 @@ namespace sigma {
 
 // What is known of a network beside its weights.
 struct NetworkRecord {
-  std::string name;  // "resnet20", or kOwnNetwork
+  std::string name;  // "resnet20", how a network's text begins, or kOwnNetwork
   std::string data;  // what it was trained on; the path of a folder is absolute
   ModelInput input;
   bool batch_norm = true;
   Normalization normalization;
   std::vector<std::string> class_names;
   std::vector<Factor> factors;  // layers in two factors, see layers/passes/factor.h
+  std::string text;             // the network's; empty in files of earlier versions, and of kOwnNetwork
+  std::string norm = "batch";   // see TrainSetup
+
+  // For TrainSetup: the name of a demo network as it is today, else the text.
+  std::string model() const;
 };
 NetworkRecord record_of(const TrainSetup& setup, const Dataset& dataset);
 

@@ -10,7 +10,7 @@ namespace {
 
 using networks::Part;
 
-constexpr double kMaxParameters = 1 << 30;  // 4 GB
+constexpr double kMaxParameters = 1 << 28;  // 1 GB
 constexpr double kMaxValues = 1 << 28;      // of a layer's output, for one image
 constexpr int64_t kMaxGroups = 1 << 20;
 

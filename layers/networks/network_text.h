@@ -64,6 +64,7 @@ class Norm {
 // for a layer that does not fit, naming the shape before it. A text is bounded in length, depth, layers,
 // parameters and sizes before anything is allocated: it may come from anywhere.
 ModulePtr build_network(const std::string& text, const ModelInput& input, const Norm& norm = true);
+constexpr size_t kMaxNetworkText = 1 << 16;  // bytes
 // Throws as build_network for what is wrong whatever the input.
 void check_network_text(const std::string& text);
 // The one way to write it, without comments: the network of canonical_text(text) is that of text.
