@@ -21,7 +21,7 @@ NetworkRecord record_of(const TrainSetup& s, const Dataset& dataset) {
           .norm = s.norm};
 }
 
-std::string NetworkRecord::model() const {
+std::string NetworkRecord::network() const {
   const bool as_today = is_model_name(name) && (text.empty() || text == model_text(name));
   return as_today ? name : text;
 }
@@ -69,7 +69,7 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
   try {
     // A layer in two factors is there whole for a moment; one of rank 1 is hundreds of times smaller.
     AllocationScope limit(64 * bytes + (size_t{16} << 20));
-    m.model = make_model(m.model(), m.input, norm_of(m.batch_norm, m.norm));
+    m.model = make_model(m.network(), m.input, norm_of(m.batch_norm, m.norm));
     apply_factors(*m.model, m.factors, false);
     m.model->load_state_dict(StateDict::of(c.weights));
   } catch (const Error& e) {

@@ -24,7 +24,7 @@ struct NetworkRecord {
   std::string norm = "batch";   // see TrainSetup
 
   // For TrainSetup: the name of a demo network as it is today, else the text.
-  std::string model() const;
+  std::string network() const;
 };
 NetworkRecord record_of(const TrainSetup& setup, const Dataset& dataset);
 

@@ -64,7 +64,7 @@ std::pair<double, double> measure_speed(const SavedModel& before, const SavedMod
   std::vector<ModulePtr> models;
   for (const SavedModel* m : {&before, &after}) {
     TrainSetup s;
-    s.model = m->model();
+    s.model = m->network();
     s.input = m->input;
     s.batch_norm = m->batch_norm;
     s.norm = m->norm;
