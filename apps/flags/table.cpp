@@ -40,6 +40,7 @@ double initial_of(const HyperParameter& h) {
     if (own.name == h.name) return own.initial;
   return h.initial;
 }
+void check_norm(const std::string& text) { (void)Norm(text); }
 
 // The hyper-parameters of all optimizers; some share one.
 void add_hyper_parameters(std::vector<Flag>& flags, Options& options) {

@@ -10,15 +10,23 @@ namespace sigma {
 namespace fs = std::filesystem;
 
 NetworkRecord record_of(const TrainSetup& s, const Dataset& dataset) {
-  return {s.model,
-          absolute_data_name(dataset.name),
-          s.input,
-          s.batch_norm,
-          s.loader.normalization,
-          dataset.class_names,
-          s.factors,
-          dataset.resizes,
-          dataset.apart};
+  const bool own = s.model == kOwnNetwork;
+  return {.name = own ? s.model : model_label(s.model),
+          .data = absolute_data_name(dataset.name),
+          .input = s.input,
+          .batch_norm = s.batch_norm,
+          .normalization = s.loader.normalization,
+          .class_names = dataset.class_names,
+          .factors = s.factors,
+          .resizes = dataset.resizes,
+          .apart = dataset.apart,
+          .text = own ? "" : model_text(s.model),
+          .norm = s.norm};
+}
+
+std::string NetworkRecord::network() const {
+  const bool as_today = is_model_name(name) && (text.empty() || text == model_text(name));
+  return as_today ? name : text;
 }
 
 Checkpoint checkpoint_of(const Trainer& trainer, RunRecord run) {
@@ -64,7 +72,7 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
   try {
     // A layer in two factors is there whole for a moment; one of rank 1 is hundreds of times smaller.
     AllocationScope limit(64 * bytes + (size_t{16} << 20));
-    m.model = make_model(m.name, m.input, m.batch_norm);
+    m.model = make_model(m.network(), m.input, norm_of(m.batch_norm, m.norm));
     apply_factors(*m.model, m.factors, false);
     m.model->load_state_dict(StateDict::of(c.weights));
   } catch (const Error& e) {

@@ -13,7 +13,7 @@ namespace sigma {
 
 // What is known of a network beside its weights.
 struct NetworkRecord {
-  std::string name;  // "resnet20", or kOwnNetwork
+  std::string name;  // "resnet20", how a network's text begins, or kOwnNetwork
   std::string data;  // what it was trained on; the path of a folder is absolute
   ModelInput input;
   bool batch_norm = true;
@@ -22,6 +22,11 @@ struct NetworkRecord {
   std::vector<Factor> factors;  // layers in two factors, see layers/passes/factor.h
   bool resizes = false;         // images of other sizes are brought to that of the input, by fitted()
   Dataset::Apart apart{};       // the part of the training images that it was chosen by
+  std::string text;             // the network's; empty in files of earlier versions, and of kOwnNetwork
+  std::string norm = "batch";   // see TrainSetup
+
+  // For TrainSetup: the name of a demo network as it is today, else the text.
+  std::string network() const;
 };
 NetworkRecord record_of(const TrainSetup& setup, const Dataset& dataset);
 

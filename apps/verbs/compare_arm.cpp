@@ -59,7 +59,7 @@ double percentile(std::vector<double>& v, double q) {
 }  // namespace
 
 Probe find_probe(const TrainSetup& setup, const std::string& wanted) {
-  ModulePtr model = make_model(setup.model, setup.input, true);
+  ModulePtr model = make_model(setup.model, setup.input, Norm(setup.norm));
   Probe probe;
   std::string all;
   model->visit([&](const std::string& path, Module& m) {
@@ -73,7 +73,7 @@ Probe find_probe(const TrainSetup& setup, const std::string& wanted) {
   });
   if (probe.norm.empty())
     fail(ErrorKind::usage, "--histogram-layer", "\"{}\" is no batch norm of {}, expected one of {}", wanted,
-         setup.model, all);
+         model_label(setup.model), all);
   return probe;
 }
 

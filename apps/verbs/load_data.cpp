@@ -52,4 +52,13 @@ Dataset load_data(const std::string& name, const DatasetOptions& wanted, const O
   return d;
 }
 
+ModelInput input_for(const Options& o) {
+  if (o.data.empty()) return default_input(o.model);
+  DatasetOptions wanted = dataset_options(o);
+  wanted.limit_train = wanted.limit_test = 1;
+  wanted.without_test = WithoutTest::accept;
+  const Dataset d = load_data(o.data, wanted, o);
+  return {d.channels(), d.height(), d.width(), d.classes()};
+}
+
 }  // namespace sigma::app
