@@ -37,6 +37,13 @@ class Rng {
   Rng(uint64_t seed, std::string_view stream, uint64_t sub = 0) : key_(mix(seed)), sub_(sub) {
     for (char ch : stream) key_ = mix(key_ ^ static_cast<unsigned char>(ch));
   }
+  // The stream whose name is this one's with `more` behind it, from its first number on.
+  Rng branch(std::string_view more) const {
+    Rng r = *this;
+    r.index_ = 0;
+    for (char ch : more) r.key_ = mix(r.key_ ^ static_cast<unsigned char>(ch));
+    return r;
+  }
   // 64 bits at a position of the stream.
   uint64_t bits_at(uint64_t index) const {
     auto r = philox(key_, index, sub_);

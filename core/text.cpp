@@ -145,4 +145,9 @@ bool matches_glob(std::string_view pattern, std::string_view text) {
   return p == pattern.size();
 }
 
+std::string suggestion(const std::string& word, const std::vector<std::string>& known) {
+  std::string near = nearest(word, known);
+  return near.empty() ? "" : fmt::format("; did you mean {}?", near);
+}
+
 }  // namespace sigma

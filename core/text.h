@@ -33,5 +33,7 @@ std::vector<std::string> split(std::string_view text, char separator);
 std::string nearest(const std::string& word, const std::vector<std::string>& known);
 // Whether all of `text` is as the pattern says, in which * stands for any text and ? for one byte.
 bool matches_glob(std::string_view pattern, std::string_view text);
+// "; did you mean x?", or "".
+std::string suggestion(const std::string& word, const std::vector<std::string>& known);
 
 }  // namespace sigma

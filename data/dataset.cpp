@@ -1,14 +1,17 @@
 #include "data/dataset.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 
 #include "core/check.h"
 #include "core/file.h"
 #include "core/math.h"
+#include "core/rng.h"
 #include "core/sha256.h"
 #include "core/text.h"
+#include "data/transforms/resize.h"
 
 namespace sigma {
 namespace {
@@ -17,11 +20,59 @@ void limit(Split& split, int64_t count) {
   if (count <= 0 || count >= split.size()) return;
   std::vector<int64_t> rows(static_cast<size_t>(count));
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
-  split.images = index_rows(split.images, rows);
-  split.labels = index_rows(split.labels, rows);
+  split = subset(split, rows);
 }
 
 }  // namespace
+
+Shape Split::shape() const {
+  if (images.defined()) return images.shape();
+  return source ? source->shape() : Shape{0, 0, 0, 0};
+}
+
+void Split::read(int64_t row, uint8_t* to) const {
+  const Shape s = shape();
+  const int64_t size = s[1] * s[2] * s[3];
+  if (images.defined()) {
+    std::copy_n(images.data<uint8_t>() + row * size, size, to);
+  } else {
+    const Image image = fitted(source->original(row), s[2], s[3]);
+    std::copy(image.pixels.begin(), image.pixels.end(), to);
+  }
+}
+
+Split subset(const Split& split, const std::vector<int64_t>& rows) {
+  Split part;
+  if (split.images.defined()) part.images = index_rows(split.images, rows);
+  if (split.labels.defined()) part.labels = index_rows(split.labels, rows);
+  if (split.source) part.source = split.source->subset(rows);
+  return part;
+}
+
+void set_apart(Dataset& d, double part, uint64_t seed) {
+  if (!(part > 0 && part < 1))
+    fail(ErrorKind::usage, "val", "expected a part of the training images above 0 and below 1, got {}", part);
+  const int64_t* labels = d.train.labels.data<int64_t>();
+  std::vector<std::vector<int64_t>> of_class(d.class_names.size());
+  for (int64_t i = 0; i < d.train.size(); ++i) of_class.at(static_cast<size_t>(labels[i])).push_back(i);
+  std::vector<int64_t> stay, go;
+  for (size_t c = 0; c < of_class.size(); ++c) {
+    const std::vector<int64_t>& rows = of_class[c];
+    const auto n = static_cast<int64_t>(rows.size());
+    const int64_t wanted = std::llround(part * static_cast<double>(n)),
+                  count = n < 2 ? 0 : std::clamp<int64_t>(wanted, 1, n - 1);
+    const std::vector<int64_t> order = permutation(n, Rng(seed, "validation", c));
+    for (int64_t i = 0; i < n; ++i)
+      (i < count ? go : stay).push_back(rows[static_cast<size_t>(order[static_cast<size_t>(i)])]);
+  }
+  if (go.empty())
+    fail(ErrorKind::usage, "val", "no class has two training images, so that one could be set apart");
+  d.apart = {part, seed, d.train.size()};
+  std::sort(stay.begin(), stay.end());
+  std::sort(go.begin(), go.end());
+  d.validation = subset(d.train, go);
+  d.train = subset(d.train, stay);
+}
 
 bool DatasetRow::is(const std::string& a_name) const {
   return takes_path() ? a_name.starts_with(prefix()) : a_name == name;
@@ -78,15 +129,20 @@ Dataset load_dataset(const std::string& name, const DatasetOptions& options) {
   d.name = name;
   limit(d.train, options.limit_train);
   limit(d.test, options.limit_test);
+  if (options.validation > 0) set_apart(d, options.validation, options.seed);
   return d;
 }
 
 std::string fingerprint(const Dataset& d) {
   Sha256 hash;
-  for (const Split* s : {&d.train, &d.test}) {
-    hash.update(s->images.shape().str());
-    hash.update(s->images.raw(), s->images.bytes());
-    hash.update(s->labels.raw(), s->labels.bytes());
+  for (const Split* s : {&d.train, &d.test, &d.validation}) {
+    if (s == &d.validation && s->size() == 0) continue;  // as it was before there was such a part
+    hash.update(s->shape().str());
+    if (s->images.defined())
+      hash.update(s->images.raw(), s->images.bytes());
+    else if (s->source)
+      hash.update(s->source->digest());
+    if (s->labels.defined()) hash.update(s->labels.raw(), s->labels.bytes());
   }
   return hash.hex().substr(0, 16);
 }

@@ -26,7 +26,7 @@ Dataset kmnist(const std::string& path, const Options&) {
 }
 Dataset cifar10(const std::string& path, const Options&) { return load_cifar(path, false); }
 Dataset cifar100(const std::string& path, const Options&) { return load_cifar(path, true); }
-Dataset image_folder(const std::string& path, const Options&) { return load_image_folder(path); }
+Dataset image_folder(const std::string& path, const Options& o) { return load_image_folder(path, o); }
 Dataset synth_digits(const std::string&, const Options& o) {
   return make_synth_digits(count(kTrain, o.limit_train), count(kTest, o.limit_test));
 }
@@ -49,7 +49,8 @@ const std::vector<DatasetRow>& dataset_table() {
        synth_digits},
       {"synth-objects", "built in: five shapes in two textures, 12,000 + 2,000, 32x32 colour", "",
        synth_objects},
-      {"folder:PATH", "your own: PATH/train/<class>/*.png|jpg and PATH/test/<class>/...", "", image_folder},
+      {"folder:PATH", "your own: PATH/train/<class>/*.png|jpg and PATH/test/<class>/..., or PATH/<class>/...",
+       "", image_folder},
   };
   return rows;
 }

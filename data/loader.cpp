@@ -8,6 +8,12 @@
 
 namespace sigma {
 
+Sampler parse_sampler(const std::string& text) {
+  if (text == "shuffle") return Sampler::shuffle;
+  if (text == "balanced") return Sampler::balanced;
+  fail(ErrorKind::usage, "sampler", "unknown kind \"{}\", expected shuffle or balanced", text);
+}
+
 int64_t steps_per_epoch(int64_t images, const LoaderOptions& options) {
   int64_t batch = std::min(options.batch_size, images), rest = images % batch;
   return images / batch + (rest >= std::max<int64_t>(1, options.min_last_batch) ? 1 : 0);
@@ -45,14 +51,49 @@ std::vector<int64_t> Loader::rows_of(int64_t step) {
   std::lock_guard lock(order_mutex_);
   auto it = orders_.find(epoch);
   if (it == orders_.end()) {
-    it = orders_
-             .emplace(epoch,
-                      permutation(split_.size(), Rng(options_.seed, "shuffle", static_cast<uint64_t>(epoch))))
-             .first;
+    it = orders_.emplace(epoch, order_of(epoch)).first;
     while (orders_.size() > 2)
       orders_.erase(orders_.begin()->first == epoch ? std::prev(orders_.end()) : orders_.begin());
   }
   return {it->second.begin() + at, it->second.begin() + end};
+}
+
+std::vector<int64_t> Loader::order_of(int64_t epoch) const {
+  const auto sub = static_cast<uint64_t>(epoch);
+  std::vector<int64_t> order = permutation(split_.size(), Rng(options_.seed, "shuffle", sub));
+  if (options_.sampler == Sampler::shuffle) return order;
+  // The images of each class in the order of this epoch, and the classes in one of their own.
+  std::map<int64_t, std::vector<int64_t>> of_class;
+  for (int64_t row : order) of_class[split_.labels.data<int64_t>()[row]].push_back(row);
+  std::vector<const std::vector<int64_t>*> classes;
+  for (const auto& [label, rows] : of_class) classes.push_back(&rows);
+  const auto k = static_cast<int64_t>(classes.size());
+  const std::vector<int64_t> turn = permutation(k, Rng(options_.seed, "sampler/classes", sub));
+  std::vector<int64_t> drawn(order.size());
+  for (size_t i = 0; i < drawn.size(); ++i) {
+    const std::vector<int64_t>& rows = *classes[static_cast<size_t>(turn[i % turn.size()])];
+    drawn[i] = rows[i / turn.size() % rows.size()];
+  }
+  const std::vector<int64_t> places = permutation(split_.size(), Rng(options_.seed, "sampler/order", sub));
+  for (size_t i = 0; i < order.size(); ++i) order[i] = drawn[static_cast<size_t>(places[i])];
+  return order;
+}
+
+// One of the kinds asked for, each as likely.
+void Loader::mix(Batch& batch) const {
+  const auto& kinds = options_.augmentation.mixes;
+  if (kinds.empty()) return;
+  const auto sub = static_cast<uint64_t>(batch.step);
+  const AugmentationRow& kind =
+      *kinds[Rng(options_.seed, "augment.mix", sub).next_below(static_cast<uint64_t>(kinds.size()))];
+  batch.weight = kind.mix(batch.images, Rng(options_.seed, "augment." + kind.name, sub));
+  const int64_t n = batch.labels.numel();
+  batch.other_labels = Tensor::empty({n}, DType::int64);
+  const int64_t* own = batch.labels.data<int64_t>();
+  for (int64_t i = 0; i < n; ++i) batch.other_labels.mutable_data<int64_t>()[i] = own[(i + n - 1) % n];
+  if (batch.weight >= 0.5) return;
+  std::swap(batch.labels, batch.other_labels);  // the image shows more of the other
+  batch.weight = 1 - batch.weight;
 }
 
 Batch Loader::make(int64_t step) {
@@ -65,11 +106,16 @@ Batch Loader::make(int64_t step) {
   int64_t* labels = batch.labels.mutable_data<int64_t>();
   const int64_t* from = split_.labels.data<int64_t>();
   for (size_t i = 0; i < rows.size(); ++i) labels[i] = from[rows[i]];
-  auto rng = [&](int64_t row) {
+  // An image that comes twice in an epoch looks different each time.
+  const bool once = options_.sampler == Sampler::shuffle;
+  const int64_t first = step % steps_per_epoch_ * options_.batch_size;
+  auto rng = [&](int64_t i) {
+    const int64_t sample = once ? rows[static_cast<size_t>(i)] : first + i;
     return Rng(options_.seed, "augment",
-               static_cast<uint64_t>(batch.epoch) << 32 | static_cast<uint64_t>(row));
+               static_cast<uint64_t>(batch.epoch) << 32 | static_cast<uint64_t>(sample));
   };
-  batch.images = normalized_images(split_.images, rows, options_.normalization, options_.augmentation, rng);
+  batch.images = normalized_images(split_, rows, options_.normalization, options_.augmentation, rng);
+  mix(batch);
   return batch;
 }
 

@@ -5,6 +5,7 @@
 //   sigmoid     1 / (1 + exp(-x))
 //   tanh        tanh(x)
 //   gelu        x Phi(x), exact (erf) form; Hendrycks and Gimpel 2016
+//   silu        x sigmoid(x), also called swish; Elfwing, Uchibe and Doya 2017
 //
 // Any shape; y has that of x. Saved for backward: the output for relu, sigmoid and tanh, the input for the
 // others. Each can be differentiated once.
@@ -19,10 +20,12 @@ Variable leaky_relu(const Variable& x, double slope = 0.01);
 Variable sigmoid(const Variable& x);
 Variable tanh(const Variable& x);
 Variable gelu(const Variable& x);
+Variable silu(const Variable& x);
 
 class ReLU : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Variable forward(const Variable& x) override { return relu(x); }
   std::string kind() const override { return "ReLU"; }
   Role role() const override { return role_of(*this, Role::relu); }
@@ -35,6 +38,7 @@ struct LeakyReLUOptions {
 class LeakyReLU : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   explicit LeakyReLU(LeakyReLUOptions options = {}) : slope_(options.negative_slope) {}
   Variable forward(const Variable& x) override { return leaky_relu(x, slope_); }
   std::string kind() const override { return "LeakyReLU"; }
@@ -48,6 +52,7 @@ SIGMA_LAYER(LeakyReLU);
 class Sigmoid : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Variable forward(const Variable& x) override { return sigmoid(x); }
   std::string kind() const override { return "Sigmoid"; }
 };
@@ -56,6 +61,7 @@ SIGMA_LAYER(Sigmoid);
 class Tanh : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Variable forward(const Variable& x) override { return tanh(x); }
   std::string kind() const override { return "Tanh"; }
 };
@@ -64,9 +70,19 @@ SIGMA_LAYER(Tanh);
 class GELU : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Variable forward(const Variable& x) override { return gelu(x); }
   std::string kind() const override { return "GELU"; }
 };
 SIGMA_LAYER(GELU);
+
+class SiLU : public Module {
+ public:
+  static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
+  Variable forward(const Variable& x) override { return silu(x); }
+  std::string kind() const override { return "SiLU"; }
+};
+SIGMA_LAYER(SiLU);
 
 }  // namespace sigma

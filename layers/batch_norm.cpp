@@ -193,4 +193,16 @@ std::vector<LayerExample> BatchNorm2d::examples() {
           example<BatchNorm2d>("not affine", {4, 3, 2, 2}, 3, BatchNormOptions{.affine = false})};
 }
 
+std::vector<LayerWord> BatchNorm2d::words() {
+  return {{"bn", "bn", "eps=1e-5 momentum=0.1",
+           [](const LayerText& t) {  // of images, or of rows: then it is a BatchNorm1d
+             const int64_t channels = t.channels();
+             const BatchNormOptions o{.eps = t.number("eps"), .momentum = t.number("momentum")};
+             const double numbers = 2 * static_cast<double>(channels);
+             return t.in().rank() == 4 ? planned<BatchNorm2d>(t.in(), numbers, channels, o)
+                                       : planned<BatchNorm1d>(t.in(), numbers, channels, o);
+           },
+           true}};
+}
+
 }  // namespace sigma

@@ -103,6 +103,7 @@ SIGMA_LAYER(BatchNorm1d);
 class BatchNorm2d : public BatchNorm {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   explicit BatchNorm2d(int64_t channels, BatchNormOptions options = {})
       : BatchNorm(channels, options, "batch_norm2d") {}
   std::string kind() const override { return "BatchNorm2d"; }

@@ -149,4 +149,30 @@ std::vector<LayerExample> Conv2d::examples() {
           example<Conv2d>("1x1, stride 2", {2, 3, 5, 5}, 3, 4, O{.kernel = 1, .stride = 2})};
 }
 
+std::vector<LayerWord> Conv2d::words() {
+  return {{"conv", "conv", "OUT KERNEL=3 stride=1 pad? dilation=1 groups=1 bias=on", [](const LayerText& t) {
+             const int64_t in = t.channels(), out = t.whole("out"), groups = t.whole("groups");
+             Conv2dOptions o{.kernel = t.pair("kernel"),
+                             .stride = t.pair("stride"),
+                             .dilation = t.pair("dilation"),
+                             .groups = groups,
+                             .bias = t.bias()};
+             SIGMA_CHECK(in % groups == 0 && out % groups == 0, "conv2d",
+                         "expected groups that divide {} and {} channels, got {}", in, out, groups);
+             const bool same = t.given("pad") ? t.is_word("pad", "same") : o.kernel == Pair(3);
+             if (same) {
+               SIGMA_CHECK(o.kernel.h % 2 == 1 && o.kernel.w % 2 == 1, "conv2d",
+                           "expected an odd kernel for pad=same, got {}", o.kernel.str());
+               o.padding = {o.dilation.h * (o.kernel.h / 2), o.dilation.w * (o.kernel.w / 2)};
+             } else if (t.given("pad")) {
+               o.padding = t.pair("pad", 0);
+             }
+             const auto s = conv2d_size(t.in(), {out, in / groups, o.kernel.h, o.kernel.w}, o);
+             const double weights = static_cast<double>(out) * static_cast<double>(in / groups) *
+                                    static_cast<double>(o.kernel.h) * static_cast<double>(o.kernel.w);
+             return planned<Conv2d>({1, out, s.oh, s.ow}, weights + (o.bias ? static_cast<double>(out) : 0),
+                                    in, out, o);
+           }}};
+}
+
 }  // namespace sigma

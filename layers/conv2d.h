@@ -36,6 +36,7 @@ kernels::ConvSize conv2d_size(const Shape& x, const Shape& weight, const Conv2dO
 class Conv2d : public AffineLayer {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Conv2d(int64_t in, int64_t out, Conv2dOptions options = {});
   Variable forward(const Variable& x) override { return conv2d(x, weight, bias, options_); }
   std::string kind() const override { return "Conv2d"; }

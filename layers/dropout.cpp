@@ -43,4 +43,10 @@ std::vector<LayerExample> Dropout::examples() {
   return {example<Dropout>("p 0.4", {5, 8}, DropoutOptions{.p = 0.4})};
 }
 
+std::vector<LayerWord> Dropout::words() {
+  return {{"dropout", "dropout", "P=0.5", [](const LayerText& t) {
+             return planned<Dropout>(t.in(), 0, DropoutOptions{.p = t.number("p")});
+           }}};
+}
+
 }  // namespace sigma

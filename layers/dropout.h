@@ -17,6 +17,7 @@ struct DropoutOptions {
 class Dropout : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   explicit Dropout(DropoutOptions options = {});
   Variable forward(const Variable& x) override;
   std::string kind() const override { return "Dropout"; }

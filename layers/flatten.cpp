@@ -13,4 +13,10 @@ Variable flatten(const Variable& x) {
 
 std::vector<LayerExample> Flatten::examples() { return {example<Flatten>("", {2, 3, 2, 4})}; }
 
+std::vector<LayerWord> Flatten::words() {
+  return {{"flatten", "flatten", "", [](const LayerText& t) {
+             return planned<Flatten>({t.in()[0], t.in().numel() / t.in()[0]}, 0);
+           }}};
+}
+
 }  // namespace sigma

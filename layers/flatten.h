@@ -10,6 +10,7 @@ Variable flatten(const Variable& x);
 class Flatten : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Variable forward(const Variable& x) override { return flatten(x); }
   std::string kind() const override { return "Flatten"; }
 };

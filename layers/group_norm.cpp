@@ -241,4 +241,14 @@ std::vector<LayerExample> GroupNorm::examples() {
           example<GroupNorm>("a group a channel", {2, 3, 4, 4}, 3, 3)};
 }
 
+std::vector<LayerWord> GroupNorm::words() {
+  return {{"groupnorm", "gn", "GROUPS eps=1e-5",
+           [](const LayerText& t) {
+             const int64_t channels = t.channels();
+             return planned<GroupNorm>(t.in(), 2 * static_cast<double>(channels), t.whole("groups"), channels,
+                                       GroupNormOptions{.eps = t.number("eps")});
+           },
+           true}};
+}
+
 }  // namespace sigma

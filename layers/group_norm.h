@@ -32,6 +32,7 @@ struct GroupNormOptions {
 class GroupNorm : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   GroupNorm(int64_t groups, int64_t channels, GroupNormOptions options = {});
   Variable forward(const Variable& x) override;
   std::string kind() const override { return "GroupNorm"; }

@@ -51,4 +51,14 @@ std::vector<LayerExample> LayerNorm::examples() {
           example<LayerNorm>("images", {2, 3, 2, 2}, Shape{3, 2, 2})};
 }
 
+std::vector<LayerWord> LayerNorm::words() {
+  return {{"layernorm", "ln", "eps=1e-5",
+           [](const LayerText& t) {  // over all that a sample has
+             const Shape sample(std::vector<int64_t>(t.in().begin() + 1, t.in().end()));
+             return planned<LayerNorm>(t.in(), 2 * static_cast<double>(sample.numel()), sample,
+                                       LayerNormOptions{.eps = t.number("eps")});
+           },
+           true}};
+}
+
 }  // namespace sigma

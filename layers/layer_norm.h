@@ -24,6 +24,7 @@ struct LayerNormOptions {
 class LayerNorm : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   explicit LayerNorm(Shape normalized, LayerNormOptions options = {});
   Variable forward(const Variable& x) override {
     return layer_norm(x, normalized_, weight, bias, options_.eps);

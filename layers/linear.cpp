@@ -127,4 +127,15 @@ std::vector<LayerExample> Linear::examples() {
           example<Linear>("no bias, 3-D input", {2, 3, 5}, 5, 6, LinearOptions{.bias = false})};
 }
 
+std::vector<LayerWord> Linear::words() {
+  return {{"linear", "fc", "OUT bias=on", [](const LayerText& t) {
+             const int64_t in = t.features(), out = t.whole("out");
+             const bool bias = t.bias();
+             Shape shape = t.in();
+             shape[-1] = out;
+             const double numbers = static_cast<double>(out) * static_cast<double>(in + (bias ? 1 : 0));
+             return planned<Linear>(shape, numbers, in, out, LinearOptions{.bias = bias});
+           }}};
+}
+
 }  // namespace sigma

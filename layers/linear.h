@@ -22,6 +22,7 @@ struct LinearOptions {
 class Linear : public AffineLayer {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Linear(int64_t in, int64_t out, LinearOptions options = {});
   // On weights (out, in) that another layer has too; `shared_bias` may be undefined.
   explicit Linear(Variable shared_weight, Variable shared_bias = {});

@@ -6,8 +6,12 @@
 namespace sigma {
 namespace {
 
-kernels::PoolSize pool_size(const char* tag, const Shape& x, Pair kernel, Pair stride, Pair padding) {
+void check_images(const char* tag, const Shape& x) {
   SIGMA_CHECK(x.rank() == 4, tag, "expected input (N, C, H, W), got {}", x.str());
+}
+
+kernels::PoolSize pool_size(const char* tag, const Shape& x, Pair kernel, Pair stride, Pair padding) {
+  check_images(tag, x);
   if (stride.h == 0) stride.h = kernel.h;
   if (stride.w == 0) stride.w = kernel.w;
   SIGMA_CHECK(kernel.h > 0 && kernel.w > 0 && stride.h > 0 && stride.w > 0, tag,
@@ -97,7 +101,7 @@ Variable avg_pool2d(const Variable& x, const AvgPoolOptions& o) {
 }
 
 Variable adaptive_avg_pool2d(const Variable& x, Pair output) {
-  SIGMA_CHECK(x.rank() == 4, "adaptive_avg_pool2d", "expected input (N, C, H, W), got {}", x.shape().str());
+  check_images("adaptive_avg_pool2d", x.shape());
   SIGMA_CHECK(output.h > 0 && output.w > 0 && x.dim(2) > 0 && x.dim(3) > 0, "adaptive_avg_pool2d",
               "expected sizes of at least 1, got output {} and input {}", output.str(), x.shape().str());
   kernels::PoolSize s{x.dim(0), x.dim(2), x.dim(3), x.dim(1), output.h, output.w, 0, 0, 0, 0, 0, 0};
@@ -120,6 +124,15 @@ std::vector<LayerExample> MaxPool2d::examples() {
                              PoolOptions{.kernel = 3, .stride = 2, .padding = 1})};
 }
 
+std::vector<LayerWord> MaxPool2d::words() {
+  return {{"maxpool", "pool", "KERNEL=2 stride? pad=0", [](const LayerText& t) {
+             PoolOptions o{.kernel = t.pair("kernel"), .padding = t.pair("pad", 0)};
+             if (t.given("stride")) o.stride = t.pair("stride");
+             const auto s = pool_size("max_pool2d", t.in(), o.kernel, o.stride, o.padding);
+             return planned<MaxPool2d>({1, s.c, s.oh, s.ow}, 0, o);
+           }}};
+}
+
 std::vector<LayerExample> AvgPool2d::examples() {
   return {
       example<AvgPool2d>("2x2", {2, 3, 6, 5}),
@@ -127,10 +140,34 @@ std::vector<LayerExample> AvgPool2d::examples() {
                          AvgPoolOptions{.kernel = 3, .stride = 2, .padding = 1, .count_include_pad = false})};
 }
 
+std::vector<LayerWord> AvgPool2d::words() {
+  return {{"avgpool", "pool", "KERNEL=2 stride? pad=0", [](const LayerText& t) {
+             AvgPoolOptions o{.kernel = t.pair("kernel"), .padding = t.pair("pad", 0)};
+             if (t.given("stride")) o.stride = t.pair("stride");
+             const auto s = pool_size("avg_pool2d", t.in(), o.kernel, o.stride, o.padding);
+             return planned<AvgPool2d>({1, s.c, s.oh, s.ow}, 0, o);
+           }}};
+}
+
 std::vector<LayerExample> AdaptiveAvgPool2d::examples() {
   return {example<AdaptiveAvgPool2d>("(3, 2)", {2, 3, 7, 5}, Pair(3, 2))};
 }
 
+std::vector<LayerWord> AdaptiveAvgPool2d::words() {
+  return {{"adaptiveavgpool", "pool", "SIZE", [](const LayerText& t) {
+             const Pair size = t.pair("size");
+             check_images("adaptive_avg_pool2d", t.in());
+             return planned<AdaptiveAvgPool2d>({1, t.channels(), size.h, size.w}, 0, size);
+           }}};
+}
+
 std::vector<LayerExample> GlobalAvgPool2d::examples() { return {example<GlobalAvgPool2d>("", {2, 3, 4, 5})}; }
+
+std::vector<LayerWord> GlobalAvgPool2d::words() {
+  return {{"globalavgpool", "avgpool", "", [](const LayerText& t) {
+             check_images("adaptive_avg_pool2d", t.in());
+             return planned<GlobalAvgPool2d>({1, t.channels(), 1, 1}, 0);
+           }}};
+}
 
 }  // namespace sigma

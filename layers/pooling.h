@@ -31,6 +31,7 @@ Variable adaptive_avg_pool2d(const Variable& x, Pair output);
 class MaxPool2d : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   explicit MaxPool2d(PoolOptions options = {}) : options_(options) {}
   Variable forward(const Variable& x) override { return max_pool2d(x, options_); }
   std::string kind() const override { return "MaxPool2d"; }
@@ -46,6 +47,7 @@ SIGMA_LAYER(MaxPool2d);
 class AvgPool2d : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   explicit AvgPool2d(AvgPoolOptions options = {}) : options_(options) {}
   Variable forward(const Variable& x) override { return avg_pool2d(x, options_); }
   std::string kind() const override { return "AvgPool2d"; }
@@ -59,6 +61,7 @@ SIGMA_LAYER(AvgPool2d);
 class AdaptiveAvgPool2d : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   explicit AdaptiveAvgPool2d(Pair output) : output_(output) {}
   Variable forward(const Variable& x) override { return adaptive_avg_pool2d(x, output_); }
   std::string kind() const override { return "AdaptiveAvgPool2d"; }
@@ -75,6 +78,7 @@ SIGMA_LAYER(AdaptiveAvgPool2d);
 class GlobalAvgPool2d : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Variable forward(const Variable& x) override { return adaptive_avg_pool2d(x, 1); }
   std::string kind() const override { return "GlobalAvgPool2d"; }
 };

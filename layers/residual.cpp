@@ -11,16 +11,35 @@
 namespace sigma {
 
 Residual::Residual(ModulePtr body, ModulePtr shortcut) {
-  register_module("body", std::move(body));
-  if (shortcut) register_module("shortcut", std::move(shortcut));
+  add_layer("body", std::move(body));
+  if (shortcut) set_shortcut("shortcut", std::move(shortcut));
+}
+
+Residual::Residual(const std::vector<Child>& body, const std::optional<Child>& shortcut) {
+  for (const auto& [name, layer] : body) add_layer(name, layer);
+  if (shortcut) set_shortcut(shortcut->first, shortcut->second);
+}
+
+void Residual::add_layer(const std::string& name, ModulePtr layer) {
+  register_module(name, std::move(layer));
+  ++body_;
+}
+
+Variable Residual::skip(const Variable& x) {
+  const auto& children = named_children();
+  return body_ < children.size() ? (*children[body_].second)(x) : x;
 }
 
 Variable Residual::forward(const Variable& given) {
-  const auto& children = named_children();
   const Variable x = autocast(given);  // so that body and shortcut agree
-  const Variable skip = children.size() > 1 ? (*children[1].second)(x) : x, y = (*children[0].second)(x);
-  check_skip(y, skip);
-  return add(y, skip);
+  const Variable other = skip(x), y = run_chain(chain(), x);
+  check_skip(y, other);
+  return add(y, other);
+}
+
+Variable Residual::forward_relu(const Variable& given) {
+  const Variable x = autocast(given);
+  return run_chain(chain(), x, skip(x));
 }
 
 BasicBlock::BasicBlock(int64_t in, int64_t out, int64_t stride, bool batch_norm) {
@@ -28,23 +47,16 @@ BasicBlock::BasicBlock(int64_t in, int64_t out, int64_t stride, bool batch_norm)
     options.bias = !batch_norm;
     return std::make_shared<Conv2d>(from, out, options);
   };
-  register_module("conv1", conv(in, {.stride = stride, .padding = 1}));
-  if (batch_norm) register_module("bn1", std::make_shared<BatchNorm2d>(out));
-  register_module("relu", std::make_shared<ReLU>());
-  register_module("conv2", conv(out, {.padding = 1}));
-  if (batch_norm) register_module("bn2", std::make_shared<BatchNorm2d>(out));
-  body_ = named_children().size();
+  add_layer("conv1", conv(in, {.stride = stride, .padding = 1}));
+  if (batch_norm) add_layer("bn1", std::make_shared<BatchNorm2d>(out));
+  add_layer("relu", std::make_shared<ReLU>());
+  add_layer("conv2", conv(out, {.padding = 1}));
+  if (batch_norm) add_layer("bn2", std::make_shared<BatchNorm2d>(out));
   if (stride == 1 && in == out) return;
   auto down = std::make_shared<Sequential>();
   down->append(conv(in, {.kernel = 1, .stride = stride}));
   if (batch_norm) down->append(std::make_shared<BatchNorm2d>(out));
-  register_module("downsample", down);
-}
-
-Variable BasicBlock::forward(const Variable& given) {
-  const auto& children = named_children();
-  const Variable x = autocast(given);  // so that body and shortcut agree
-  return run_chain(chain(), x, body_ < children.size() ? (*children[body_].second)(x) : x);
+  set_shortcut("downsample", down);
 }
 
 std::vector<LayerExample> Residual::examples() {

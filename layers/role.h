@@ -17,6 +17,7 @@ enum class Role : uint8_t {
   batch_norm,   // BatchNorm::forward
   relu,         // relu(x)
   max_pool,     // max_pool2d(x, options)
+  residual,     // Residual::forward
 };
 
 // The role of a `Layer` itself. A class derived from it may compute something else, so it has none. (This

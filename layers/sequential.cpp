@@ -26,4 +26,6 @@ std::vector<LayerExample> Sequential::examples() {
 
 std::vector<LayerExample> Identity::examples() { return {example<Identity>("", {3, 4})}; }
 
+std::vector<LayerWord> Identity::words() { return {elementwise_word<Identity>("identity")}; }
+
 }  // namespace sigma

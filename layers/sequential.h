@@ -44,6 +44,7 @@ SIGMA_LAYER(Sequential);
 class Identity : public Module {
  public:
   static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
   Variable forward(const Variable& x) override { return x; }
   std::string kind() const override { return "Identity"; }
   Role role() const override { return role_of(*this, Role::identity); }

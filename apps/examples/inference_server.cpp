@@ -15,13 +15,7 @@ using namespace sigma;
 
 // "7 0.993"
 std::string classify(SavedModel& network, const std::string& path) {
-  const ModelInput& input = network.input;
-  Image image = to_channels(read_image(path), input.channels);
-  if (image.height != input.height || image.width != input.width)
-    fail(ErrorKind::data, path, "expected {}x{} pixels, got {}x{}", input.height, input.width, image.height,
-         image.width);
-  Tensor pixels = Tensor::empty(input.shape(1), DType::uint8, Layout::channels_last);
-  std::copy(image.pixels.begin(), image.pixels.end(), pixels.mutable_data<uint8_t>());
+  Tensor pixels = image_for(network, read_image(path), path);  // of the size and channels that it takes
   Variable logits = (*network.model)(Variable(normalized_images(pixels, {0}, network.normalization)));
   Tensor probability = softmax(logits.value(), 1);
   int64_t best = argmax(probability, 1).data<int64_t>()[0];

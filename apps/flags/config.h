@@ -30,7 +30,4 @@ Settings read_settings(const std::string& path, const std::vector<Flag>& known);
 // "folder:PATH" and PATH with an absolute path; names of data sets as they are.
 std::string absolute_path(const Flag& flag, const std::string& text);
 
-// "; did you mean x?" for the nearest of them (core/text.h), or "".
-std::string suggestion(const std::string& word, const std::vector<std::string>& known);
-
 }  // namespace sigma::app

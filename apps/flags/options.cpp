@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "apps/flags/naming.h"
+#include "apps/training/class_weights.h"
 #include "apps/training/network.h"
 #include "core/parallel.h"
 #include "core/text.h"
@@ -127,6 +129,12 @@ Augmentation augmentation_for(const Options& o) {
   Augmentation a = parse_augmentation(o.augment);
   a.padding = o.crop_padding == "zero" ? Padding::zero : Padding::reflect;
   return a;
+}
+
+void complete_data_setup(const Options& o, const Dataset& d, TrainSetup& s) {
+  s.loader.augmentation = augmentation_for(o);
+  s.loader.sampler = parse_sampler(o.sampler);
+  s.class_weights = naming_flag("class-weights", [&] { return class_weights(o.class_weights, d); });
 }
 
 }  // namespace sigma::app

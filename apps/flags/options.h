@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/training/network.h"
 #include "core/dtype.h"
 #include "data/transforms/transforms.h"
 #include "optim/optimizer_table.h"
@@ -50,5 +51,7 @@ int64_t total_steps(const Options& options, int64_t steps_per_epoch);
 void apply_threads(const Options& options);
 Normalization normalization_for(const Options& options, const std::string& kind, const Dataset& dataset);
 Augmentation augmentation_for(const Options& options);
+// Normalization is left to the caller.
+void complete_data_setup(const Options& options, const Dataset& dataset, TrainSetup& setup);
 
 }  // namespace sigma::app

@@ -7,6 +7,8 @@
 #include "apps/training/initial_weights.h"
 #include "apps/training/layer_patterns.h"
 #include "data/dataset.h"
+#include "data/loader.h"
+#include "data/transforms/resize.h"
 #include "layers/networks/models.h"
 #include "optim/lr_schedule.h"
 #include "optim/optimizer_table.h"
@@ -42,6 +44,7 @@ double initial_of(const HyperParameter& h) {
     if (own.name == h.name) return own.initial;
   return h.initial;
 }
+void check_norm(const std::string& text) { (void)Norm(text); }
 
 // The hyper-parameters of all optimizers; some share one.
 void add_hyper_parameters(std::vector<Flag>& flags, Options& options) {

@@ -3,15 +3,30 @@
 #include <filesystem>
 
 #include "core/allocation.h"
+#include "data/transforms/resize.h"
 #include "training/checkpoint_schema.h"
 
 namespace sigma {
 namespace fs = std::filesystem;
 
 NetworkRecord record_of(const TrainSetup& s, const Dataset& dataset) {
-  return {s.model,      absolute_data_name(dataset.name), s.input,
-          s.batch_norm, s.loader.normalization,           dataset.class_names,
-          s.factors};
+  const bool own = s.model == kOwnNetwork;
+  return {.name = own ? s.model : model_label(s.model),
+          .data = absolute_data_name(dataset.name),
+          .input = s.input,
+          .batch_norm = s.batch_norm,
+          .normalization = s.loader.normalization,
+          .class_names = dataset.class_names,
+          .factors = s.factors,
+          .resizes = dataset.resizes,
+          .apart = dataset.apart,
+          .text = own ? "" : model_text(s.model),
+          .norm = s.norm};
+}
+
+std::string NetworkRecord::network() const {
+  const bool as_today = is_model_name(name) && (text.empty() || text == model_text(name));
+  return as_today ? name : text;
 }
 
 Checkpoint checkpoint_of(const Trainer& trainer, RunRecord run) {
@@ -57,7 +72,7 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
   try {
     // A layer in two factors is there whole for a moment; one of rank 1 is hundreds of times smaller.
     AllocationScope limit(64 * bytes + (size_t{16} << 20));
-    m.model = make_model(m.name, m.input, m.batch_norm);
+    m.model = make_model(m.network(), m.input, norm_of(m.batch_norm, m.norm));
     apply_factors(*m.model, m.factors, false);
     m.model->load_state_dict(StateDict::of(c.weights));
   } catch (const Error& e) {
@@ -82,6 +97,17 @@ SavedModel model_from(const Checkpoint& c, const std::string& path, ModulePtr mo
   static_cast<NetworkRecord&>(m) = c.network;
   m.model = std::move(model);
   return m;
+}
+
+Tensor image_for(const NetworkRecord& n, const Image& given, const std::string& place) {
+  Image image = to_channels(given, n.input.channels);
+  if (n.resizes) image = fitted(image, n.input.height, n.input.width);
+  if (image.height != n.input.height || image.width != n.input.width)
+    fail(ErrorKind::data, place, "{}x{} pixels, the checkpoint expects {}x{}", image.width, image.height,
+         n.input.width, n.input.height);
+  Tensor pixels = Tensor::empty(n.input.shape(1), DType::uint8, Layout::channels_last);
+  std::copy(image.pixels.begin(), image.pixels.end(), pixels.mutable_data<uint8_t>());
+  return pixels;
 }
 
 void check_images(const Dataset& data, const ModelInput& input) {

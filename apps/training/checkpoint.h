@@ -13,13 +13,20 @@ namespace sigma {
 
 // What is known of a network beside its weights.
 struct NetworkRecord {
-  std::string name;  // "resnet20", or kOwnNetwork
+  std::string name;  // "resnet20", how a network's text begins, or kOwnNetwork
   std::string data;  // what it was trained on; the path of a folder is absolute
   ModelInput input;
   bool batch_norm = true;
   Normalization normalization;
   std::vector<std::string> class_names;
   std::vector<Factor> factors;  // layers in two factors, see layers/passes/factor.h
+  bool resizes = false;         // images of other sizes are brought to that of the input, by fitted()
+  Dataset::Apart apart{};       // the part of the training images that it was chosen by
+  std::string text;             // the network's; empty in files of earlier versions, and of kOwnNetwork
+  std::string norm = "batch";   // see TrainSetup
+
+  // For TrainSetup: the name of a demo network as it is today, else the text.
+  std::string network() const;
 };
 NetworkRecord record_of(const TrainSetup& setup, const Dataset& dataset);
 
@@ -28,10 +35,10 @@ struct Progress {
   int64_t step = 0, evaluated_step = 0;        // steps done; the last that was measured
   int64_t epoch_count = 0, epoch_correct = 0;  // images since the epoch began
   double epoch_loss = 0;                       // sum over them
-  double best = -1;                            // test accuracy; -1: not measured yet
-  double seconds = 0;                          // of work, over all processes
-  std::optional<double> train_loss;            // mean of the last epoch, as last measured
-  int64_t best_step = 0;                       // when `best` was measured
+  double best = -1;    // accuracy, of the validation part where there is one; -1: not measured yet
+  double seconds = 0;  // of work, over all processes
+  std::optional<double> train_loss;  // mean of the last epoch, as last measured
+  int64_t best_step = 0;             // when `best` was measured
   std::string frozen;                // sha256 of what is frozen (layer_patterns.h), as the run began; or ""
   std::vector<int64_t> extended_at;  // steps where the run, gone on with, was made longer
 };
@@ -69,6 +76,11 @@ struct SavedModel : NetworkRecord {
 SavedModel model_from(const Checkpoint& checkpoint, const std::string& path);
 // The same for a network of one's own: `model` gets the weights.
 SavedModel model_from(const Checkpoint& checkpoint, const std::string& path, ModulePtr model);
+
+// An image as the network takes it, 8-bit (1, C, H, W) channels_last: grey or colour as its input is, and of
+// its size where the network was trained on images that were brought to it. Throws kind data, with the place
+// `place`, for another size where not.
+Tensor image_for(const NetworkRecord& network, const Image& image, const std::string& place);
 
 // Throws kind usage, naming both, when images are not of the size and channels that a network takes.
 void check_images(const Dataset& data, const ModelInput& input);

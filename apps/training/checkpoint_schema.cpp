@@ -34,6 +34,17 @@ std::vector<Factor> factors_from(const Json& meta, const std::string& place) {
   return factors;
 }
 
+Dataset::Apart apart_from(const Json& meta, const std::string& place) {
+  if (!json_find(meta, "validation")) return {};
+  const Json& v = json_object(meta, "validation", kKind, place);
+  const std::string at = place + ": validation";
+  const Dataset::Apart apart{json_get<double>(v, "part", kKind, at), json_get<uint64_t>(v, "seed", kKind, at),
+                             json_whole(v, "images", 1, kMaxSteps, kKind, at)};
+  if (!(apart.part > 0 && apart.part < 1))
+    fail(kKind, at, "expected a part above 0 and below 1, got {}", apart.part);
+  return apart;
+}
+
 std::shared_ptr<const Whitening> whitening_from(const SafeTensors& content, const Json& meta,
                                                 const ModelInput& input, const std::string& place) {
   const std::string at = place + ": metadata";
@@ -74,6 +85,10 @@ NetworkRecord network_from(const SafeTensors& content, const Json& meta, const s
   n.normalization.mean = json_get<std::vector<double>>(meta, "mean", kKind, at);
   n.normalization.std = json_get<std::vector<double>>(meta, "std", kKind, at);
   n.factors = factors_from(meta, at);
+  n.resizes = json_get_or<bool>(meta, "resizes", false, kKind, at);
+  n.apart = apart_from(meta, at);
+  n.text = json_get_or<std::string>(meta, "network", "", kKind, at);
+  n.norm = json_get_or<std::string>(meta, "norm", "batch", kKind, at);
   check_network(n, kKind, at);
   if (whitens(n.normalization.kind))
     n.normalization.whitening = whitening_from(content, meta, n.input, place);
@@ -158,10 +173,24 @@ std::optional<RunRecord> run_from(const SafeTensors& content, const Json& meta, 
 
 }  // namespace
 
+namespace {
+void check_model(const NetworkRecord& n, ErrorKind kind, const std::string& place) {
+  if (n.text.empty() && n.name != kOwnNetwork && !is_model_name(n.name))
+    fail(kind, place, "model: unknown name {}, expected one of {}", quoted(n.name),
+         join(model_names(), ", "));
+  if (!is_printable(n.name) || n.name.size() > 100)
+    fail(kind, place,
+         "model: expected a name of at most 100 bytes of UTF-8 without control characters, got {}",
+         quoted(n.name.substr(0, 100)));
+  try {
+    (void)Norm(n.norm);
+    if (!n.text.empty()) check_network_text(n.text);
+  } catch (const Error& e) { fail(kind, place, "{}", e.what()); }
+}
+}  // namespace
+
 void check_network(const NetworkRecord& n, ErrorKind kind, const std::string& place) {
-  const auto& models = model_names();
-  if (n.name != kOwnNetwork && std::find(models.begin(), models.end(), n.name) == models.end())
-    fail(kind, place, "model: unknown name {}, expected one of {}", quoted(n.name), join(models, ", "));
+  check_model(n, kind, place);
   if (n.input.channels != 1 && n.input.channels != 3)
     fail(kind, place, "expected input of 1 or 3 channels, got {}", n.input.channels);
   for (int64_t side : {n.input.height, n.input.width})
@@ -255,12 +284,17 @@ SafeTensors content_of(const Checkpoint& c) {
   Json meta;
   content.tensors = c.weights;
   meta["model"] = n.name;
+  if (!n.text.empty()) meta["network"] = n.text;
   meta["batch_norm"] = n.batch_norm;
+  if (n.norm != "batch") meta["norm"] = n.norm;
   meta["data"] = n.data;
   meta["input"] = {n.input.channels, n.input.height, n.input.width};
   meta["classes"] = n.class_names;
   for (const Factor& f : n.factors)
     meta["factors"].push_back({{"layer", f.path}, {"scheme", name_of(f.scheme)}, {"rank", f.rank}});
+  if (n.resizes) meta["resizes"] = true;
+  if (n.apart.part > 0)
+    meta["validation"] = {{"part", n.apart.part}, {"seed", n.apart.seed}, {"images", n.apart.images}};
   meta["normalize"] = n.normalization.kind;
   meta["mean"] = n.normalization.mean;
   meta["std"] = n.normalization.std;

@@ -41,8 +41,9 @@ class Run {
     started_ = true;
     try {
       // A run that ends early, or has ended already, was not measured with all images just now.
-      if (loop() && result_.test.count < data_.test.size()) measure_test(0);
+      if (loop() && measured_.count < data_.selection().size()) measure_held_out(0);
       check_frozen();
+      finish();
       save(result_.stopped ? SaveReason::stopped : SaveReason::end);
     } catch (const Error& e) {
       if (e.kind() == ErrorKind::diverged && callbacks_.on_save)
@@ -106,21 +107,39 @@ class Run {
     if (callbacks_.on_step) callbacks_.on_step({r, index, progress_, seen_, seconds()});
   }
 
-  // False when it was asked to stop.
-  bool measure_test(int64_t images) {
+  EvalResult evaluated(const Split& split, int64_t images) {
     const Trainer::Measured weights(trainer_);
-    EvalResult e = evaluate(trainer_.model(), data_.test, trainer_.setup().loader.normalization,
-                            data_.classes(), {.limit = images, .stop = [&] { return asked_to_stop(); }});
+    EvalResult e = evaluate(trainer_.model(), split, trainer_.setup().loader.normalization, data_.classes(),
+                            {.limit = images, .stop = [&] { return asked_to_stop(); }});
+    if (!e.stopped && !std::isfinite(e.loss))
+      refuse_divergence(validates() ? "the validation loss" : "the test loss", first_bad_layer_in(split));
+    return e;
+  }
+
+  // False when it was asked to stop.
+  bool measure_held_out(int64_t images) {
+    EvalResult e = evaluated(data_.selection(), images);
     if (e.stopped) return false;
-    if (!std::isfinite(e.loss)) refuse_divergence("the test loss", first_bad_layer_in_test());
-    result_.test = std::move(e);
+    measured_ = std::move(e);
     return true;
+  }
+
+  bool validates() const { return data_.validation.size() > 0; }
+
+  // The test part is looked at once where the choice was made on another one.
+  void finish() {
+    if (validates()) result_.validation = measured_;
+    result_.test = measured_;
+    if (!result_.stopped && validates() && data_.test.size() > 0) {
+      EvalResult e = evaluated(data_.test, 0);
+      if (!e.stopped) result_.test = std::move(e);
+    }
   }
 
   bool measure(bool whole_epoch) {
     const int64_t at = progress_.step;
     refuse_divergence(trainer_.bad_weight());
-    if (!measure_test(at == total_ ? 0 : options_.eval_images)) return false;
+    if (!measure_held_out(at == total_ ? 0 : options_.eval_images)) return false;
     const double count = static_cast<double>(std::max<int64_t>(1, progress_.epoch_count)),
                  time = std::max(1e-9, seconds());
     const TrainSetup& setup = trainer_.setup();
@@ -128,12 +147,12 @@ class Run {
                   .epoch = static_cast<double>(at) / static_cast<double>(per_epoch_),
                   .train_loss = progress_.epoch_loss / count,
                   .train_accuracy = static_cast<double>(progress_.epoch_correct) / count,
-                  .test = result_.test,
+                  .test = measured_,
                   .lr = setup.schedule.at(at - 1, setup.optimizer.lr),
                   .seconds = progress_.seconds + seconds(),
                   .images_per_s = static_cast<double>(seen_) / time,
                   .wait_percent = 100 * trainer_.wait_seconds() / time,
-                  .best = result_.test.accuracy > progress_.best};
+                  .best = measured_.accuracy > progress_.best};
     if (callbacks_.on_measure) callbacks_.on_measure(m);
     progress_.train_loss = m.train_loss;
     if (whole_epoch) {
@@ -156,13 +175,13 @@ class Run {
            where);
   }
 
-  std::string first_bad_layer_in_test() {
+  std::string first_bad_layer_in(const Split& split) {
     constexpr int64_t kBatch = 250;
-    for (int64_t at = 0; at < data_.test.size(); at += kBatch) {
-      std::vector<int64_t> rows(static_cast<size_t>(std::min(kBatch, data_.test.size() - at)));
+    for (int64_t at = 0; at < split.size(); at += kBatch) {
+      std::vector<int64_t> rows(static_cast<size_t>(std::min(kBatch, split.size() - at)));
       std::iota(rows.begin(), rows.end(), at);
-      const std::string where = trainer_.first_bad_layer(
-          normalized_images(data_.test, rows, trainer_.setup().loader.normalization));
+      const std::string where =
+          trainer_.first_bad_layer(normalized_images(split, rows, trainer_.setup().loader.normalization));
       if (!where.empty()) return ", " + where;
     }
     return "";
@@ -189,6 +208,7 @@ class Run {
   Progress progress_;
   std::string fingerprint_;
   FitResult result_;
+  EvalResult measured_;  // the last
   int64_t saved_step_ = -1, seen_ = 0;
   Clock::time_point began_{};
   bool started_ = false;

@@ -13,7 +13,7 @@ namespace sigma {
 
 struct FitOptions {
   int64_t eval_every = 0;   // steps between measurements beside those after each epoch; 0: those alone
-  int64_t eval_images = 0;  // test images for those before the last, spread over the test set; 0: all
+  int64_t eval_images = 0;  // images for those before the last, spread over the part; 0: all
   int64_t save_every = 0;   // steps between checkpoints; 0: an epoch
   int64_t patience = 0;     // ends after so many epochs without a better test accuracy; 0: never
   std::string fingerprint;  // of the data set, where it is known already (see data/dataset.h)
@@ -33,7 +33,7 @@ struct Measurement {
   int64_t step = 0;
   double epoch = 0;                           // with its fraction
   double train_loss = 0, train_accuracy = 0;  // over the images since the epoch began
-  EvalResult test;
+  EvalResult test;  // on the validation part of the data set where it has one, else on the test part
   double lr = 0, seconds = 0, images_per_s = 0, wait_percent = 0;  // seconds: of all processes
   bool best = false;                                               // of all so far
 };
@@ -52,9 +52,10 @@ struct FitResult {
   bool stopped = false;
   bool ended_early = false;  // by the patience
   Progress progress;
-  EvalResult test;     // of the whole test set, at the end
-  int64_t seen = 0;    // images in this process
-  double seconds = 0;  // in this process
+  EvalResult test;  // at the end, of the whole test part; of the validation part where there is no other
+  EvalResult validation;  // the last of the validation part, where there is one
+  int64_t seen = 0;       // images in this process
+  double seconds = 0;     // in this process
 };
 
 // Trains until the schedule's total_steps, or until the end of an epoch that is `patience` epochs after the

@@ -23,13 +23,14 @@ struct OptimizerSetup {
   std::vector<LrScale> lr_scales;
 };
 
-// The name of a network that is none of layers/networks/models.h: a program's own.
+// The name of a network that is no text: a program's own.
 inline const std::string kOwnNetwork = "own";
 
 struct TrainSetup {
-  std::string model = "cnn";  // see layers/networks/models.h
+  std::string model = "cnn";  // a demo network or a network's text, see layers/networks/models.h
   ModelInput input;
   bool batch_norm = true;
+  std::string norm = "batch";    // what stands where the network has bn, with batch_norm; see Norm
   std::string init = "default";  // see initial_weights.h
   LoaderOptions loader;
   OptimizerSetup optimizer;
@@ -37,14 +38,21 @@ struct TrainSetup {
   double label_smoothing = 0, clip_norm = 0;  // 0: off
   double ema = 0;                             // decay of the average of weights, see optim/ema.h; 0: off
   std::vector<std::string> freeze;            // patterns of layers, see layer_patterns.h
+  std::vector<double> class_weights;          // in the loss, see class_weights.h; empty: all 1
   std::vector<Factor> factors;                // layers in two factors, see layers/passes/factor.h
   std::shared_ptr<const StateDict> weights;   // to start from; null: drawn from the seed
   DType precision = DType::float32;  // bfloat16: activations and their gradients; see autograd/precision.h
   uint64_t seed = 0;
 };
 
-// The network of a setup, before any step. Throws kind usage for an unknown name, or an input or factors that
-// do not fit, kind checkpoint for weights that do not.
+// What stands where a network has bn: nothing without batch_norm.
+inline Norm norm_of(bool batch_norm, const std::string& norm) {
+  return batch_norm ? Norm(norm) : Norm("none");
+}
+inline Norm norm_of(const TrainSetup& setup) { return norm_of(setup.batch_norm, setup.norm); }
+
+// The network of a setup, before any step. Throws kind usage for an unknown name or a wrong text, or an input
+// or factors that do not fit, kind checkpoint for weights that do not.
 ModulePtr make_network(const TrainSetup& setup);
 
 // Runs a small batch through a network of this setup: throws when the two do not fit each other, when a

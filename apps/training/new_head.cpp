@@ -17,7 +17,7 @@ std::string replace_head(TrainSetup& setup, const Module& trained) {
   fresh.weights = nullptr;
   fresh.factors.clear();
   const std::string head = head_of(*make_network(fresh));
-  if (head.empty()) fail(ErrorKind::usage, "head", "{} has no layer with weights", setup.model);
+  if (head.empty()) fail(ErrorKind::usage, "head", "{} has no layer with weights", model_label(setup.model));
   fresh.factors = setup.factors;
   std::erase_if(fresh.factors, [&](const Factor& f) { return f.path == head; });
   auto state = std::make_shared<StateDict>(make_network(fresh)->state_dict());

@@ -21,6 +21,14 @@ ModulePtr drawn(const TrainSetup& setup, const Dataset& dataset) {
   return model;
 }
 
+// The mean of a batch; of mixed images that of both labels, weighted.
+Variable loss_of(const Variable& logits, const Batch& batch, const TrainSetup& setup) {
+  const CrossEntropyOptions options{.label_smoothing = setup.label_smoothing, .weight = setup.class_weights};
+  Variable loss = cross_entropy(logits, batch.labels, options);
+  if (batch.weight == 1) return loss;
+  return loss * batch.weight + cross_entropy(logits, batch.other_labels, options) * (1 - batch.weight);
+}
+
 }  // namespace
 
 Trainer::Trainer(const Dataset& dataset, TrainSetup setup, int64_t first_step)
@@ -72,7 +80,7 @@ StepResult Trainer::take_step(double lr) {
     Autocast scope(setup_.precision);
     logits = cast((*model_)(Variable(batch.images)), DType::float32);
   }
-  Variable loss = cross_entropy(logits, batch.labels, {.label_smoothing = setup_.label_smoothing});
+  Variable loss = loss_of(logits, batch, setup_);
   result.loss = loss.item();
   result.count = batch.labels.numel();
   result.correct = count_correct(logits.value(), batch.labels);

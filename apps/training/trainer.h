@@ -19,9 +19,9 @@
 namespace sigma {
 
 struct StepResult {
-  double loss = 0;  // mean cross-entropy of the batch, in nats
-  double lr = 0;    // of parameters without a scale of their own
-  int64_t correct = 0, count = 0;
+  double loss = 0;                 // mean cross-entropy of the batch, in nats; weighted as the setup says
+  double lr = 0;                   // of parameters without a scale of their own
+  int64_t correct = 0, count = 0;  // of mixed images the label that weighs more is the right one
 };
 
 class Trainer {

@@ -17,6 +17,7 @@
 #include "apps/run/run_folder.h"
 #include "apps/run/signals.h"
 #include "apps/verbs/compare_arm.h"
+#include "apps/verbs/load_data.h"
 #include "core/file.h"
 #include "core/parallel.h"
 #include "core/text.h"
@@ -47,9 +48,10 @@ struct Plan {
 TrainSetup base_setup(const Options& o, const Dataset& data) {
   TrainSetup s;
   s.model = o.model;
+  s.norm = o.norm;
   s.input = {data.channels(), data.height(), data.width(), data.classes()};
   s.loader.batch_size = std::min(o.batch_size, data.train.size());
-  s.loader.augmentation = augmentation_for(o);
+  complete_data_setup(o, data, s);
   s.loader.threads = 0;
   s.loader.min_last_batch = 2;  // the arms must see the same batches, with batch norm or without
   s.init = o.init;
@@ -72,7 +74,7 @@ Plan plan_for(const Options& o, const Dataset& data) {
   Plan plan;
   TrainSetup base = base_setup(o, data);
   Comparison& c = plan.comparison;
-  c.model = o.model;
+  c.model = model_label(o.model);
   c.data = o.data;
   c.schedule = o.schedule;
   c.command = command_line(o);
@@ -81,7 +83,7 @@ Plan plan_for(const Options& o, const Dataset& data) {
   const bool default_length = o.epochs < 0 && o.max_steps == 0;
   c.steps = default_length ? kDefaultSteps : total_steps(o, steps_per_epoch(data.train.size(), base.loader));
   c.eval_every = o.eval_every > 0 ? o.eval_every : std::clamp<int64_t>(c.steps / 30, 1, 100);
-  c.eval_images = images_to_measure(o, c, data.test.size());
+  c.eval_images = images_to_measure(o, c, data.measured().size());
   const std::vector<std::string> lrs = split_list("--lr", o.lr);
   for (const std::string& bn : split_list("--batch-norm", o.batch_norm))
     for (const std::string& kind : split_list("--normalize", o.normalize))
@@ -105,7 +107,7 @@ Plan plan_for(const Options& o, const Dataset& data) {
   });
   plan.probe = find_probe(base, o.histogram_layer);
   c.histogram_layer = plan.probe.norm;
-  c.parameters = make_model(base.model, base.input, true)->parameter_count();
+  c.parameters = make_model(base.model, base.input, Norm(base.norm))->parameter_count();
   c.environment = json_text(environment(), 2);
   return plan;
 }
@@ -296,15 +298,15 @@ class Compare : public Verb {
     if ((!o.mean.empty() || !o.std.empty()) && split_list("--normalize", o.normalize).size() > 1)
       fail(ErrorKind::usage, "compare", "--mean and --std would make every --normalize the same; give one");
     const std::filesystem::path path = RunFolder::locate(o, "compare");
-    const Dataset data = load_dataset(o.data, {o.data_dir, o.limit_train, o.limit_test});
+    const Dataset data = load_data(o.data, dataset_options(o), o);
     Plan plan = plan_for(o, data);
     Comparison& c = plan.comparison;
     if (!o.quiet)
       note(
           fmt::format("{} arms x {} seeds: {} on {} ({} training, {} test images), batch {}, {} steps each, "
                       "{} threads",
-                      c.arms.size(), o.seeds, o.model, o.data, data.train.size(), data.test.size(),
-                      c.batch_size, c.steps, num_threads()));
+                      c.arms.size(), o.seeds, model_label(o.model), o.data, data.train.size(),
+                      data.measured().size(), c.batch_size, c.steps, num_threads()));
     const Json config = flags_json(o);
     if (o.dry_run) {
       print_json(config, o.json ? -1 : 2);

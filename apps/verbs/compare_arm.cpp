@@ -59,7 +59,7 @@ double percentile(std::vector<double>& v, double q) {
 }  // namespace
 
 Probe find_probe(const TrainSetup& setup, const std::string& wanted) {
-  ModulePtr model = make_model(setup.model, setup.input, true);
+  ModulePtr model = make_model(setup.model, setup.input, Norm(setup.norm));
   Probe probe;
   std::string all;
   model->visit([&](const std::string& path, Module& m) {
@@ -73,7 +73,7 @@ Probe find_probe(const TrainSetup& setup, const std::string& wanted) {
   });
   if (probe.norm.empty())
     fail(ErrorKind::usage, "--histogram-layer", "\"{}\" is no batch norm of {}, expected one of {}", wanted,
-         setup.model, all);
+         model_label(setup.model), all);
   return probe;
 }
 
@@ -88,7 +88,7 @@ ArmTraining::ArmTraining(const Comparison& comparison, size_t arm, uint64_t seed
 }
 
 void ArmTraining::look(bool first, bool last) {
-  Activations a = observe(trainer_.model(), probe_, data_.test, trainer_.setup().loader.normalization);
+  Activations a = observe(trainer_.model(), probe_, data_.measured(), trainer_.setup().loader.normalization);
   if (first) {
     run_.first_in = histogram(a.in);
     run_.first_out = histogram(a.out);

@@ -64,9 +64,10 @@ std::pair<double, double> measure_speed(const SavedModel& before, const SavedMod
   std::vector<ModulePtr> models;
   for (const SavedModel* m : {&before, &after}) {
     TrainSetup s;
-    s.model = m->name;
+    s.model = m->network();
     s.input = m->input;
     s.batch_norm = m->batch_norm;
+    s.norm = m->norm;
     s.factors = m->factors;
     models.push_back(make_network(s));
     models.back()->load_state_dict(m->model->state_dict());
@@ -261,7 +262,7 @@ class Compress : public Verb {
     m.factors.insert(m.factors.end(), made.begin(), made.end());
     if (!made.empty()) measure_statistics(*m.model, in.data, m.normalization, wanted_.bn_images);
     e.after = measure();
-    std::tie(e.slow, e.fast) = measure_speed(original, m, in.data.test, kSpeedSeconds);
+    std::tie(e.slow, e.fast) = measure_speed(original, m, in.data.measured(), kSpeedSeconds);
     e.was = totals_of(in.candidates, std::vector<Choice>(in.candidates.size()));
     e.is = totals_of(in.candidates, choices);
     save(m, o.out);

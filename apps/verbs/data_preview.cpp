@@ -9,7 +9,9 @@
 #include "apps/run/output.h"
 #include "apps/run/progress.h"
 #include "apps/verbs/data.h"
+#include "apps/verbs/load_data.h"
 #include "core/file.h"
+#include "data/loader.h"
 #include "data/transforms/transforms.h"
 
 namespace sigma::app {
@@ -20,6 +22,7 @@ constexpr int64_t kImages = 6;  // of each class
 struct Panel {
   std::string title;
   std::optional<Normalization> normalization;
+  std::optional<Augmentation> augmentation{};
 };
 
 // The first `count` training images of a class.
@@ -65,6 +68,22 @@ std::vector<Panel> panels_of(const Dataset& d, bool whiten, bool quiet) {
   return panels;
 }
 
+// Images as a first epoch of training shows them, in one batch.
+std::vector<uint8_t> augmented(const Split& some, const Augmentation& a) {
+  LoaderOptions options;
+  options.batch_size = some.size();
+  options.normalization = make_normalization("none", {});
+  options.augmentation = a;
+  options.threads = 0;
+  options.shuffle = false;
+  const Tensor values = Loader(some, options).make(0).images;
+  std::vector<uint8_t> pixels;
+  const float* v = values.data<float>();
+  for (int64_t i = 0; i < values.numel(); ++i)
+    pixels.push_back(static_cast<uint8_t>(std::clamp(v[i] + 0.5f, 0.0f, 255.0f)));
+  return pixels;
+}
+
 class Sheet {
  public:
   Sheet(const Dataset& d, const std::string& name, const std::vector<Panel>& panels)
@@ -90,7 +109,7 @@ class Sheet {
     for (size_t k = 0; k < panels.size(); ++k) {
       const double x = kLeft + panel_w * static_cast<double>(k);
       canvas_->text(x, kTop - 8, panels[k].title, 12, kMuted);
-      if (k == 0 || panels[k].normalization) images(x, panels[k].normalization);
+      if (k == 0 || panels[k].normalization || panels[k].augmentation) images(x, panels[k]);
     }
   }
   std::string png() { return canvas_->finish(); }
@@ -99,15 +118,26 @@ class Sheet {
   static constexpr double kLeft = 130, kTop = 62;
   double row(int64_t c) const { return kTop + cell_h_ * static_cast<double>(c); }
 
-  void images(double x, const std::optional<Normalization>& normalization) {
+  void images(double x, const Panel& panel) {
     const int64_t size = data_.channels() * data_.height() * data_.width();
+    std::vector<std::vector<int64_t>> of_class;
+    std::vector<int64_t> all;
     for (int64_t c = 0; c < classes_; ++c) {
-      const std::vector<int64_t> rows = first_of_class(data_.train, c, kImages);
-      std::vector<uint8_t> shown;
-      if (normalization) shown = shades(normalized_images(data_.train, rows, *normalization));
-      for (size_t i = 0; i < rows.size(); ++i) {
-        const uint8_t* pixels = normalization ? shown.data() + static_cast<int64_t>(i) * size
-                                              : data_.train.images.data<uint8_t>() + rows[i] * size;
+      of_class.push_back(first_of_class(data_.train, c, kImages));
+      all.insert(all.end(), of_class.back().begin(), of_class.back().end());
+    }
+    std::vector<uint8_t> shown(all.size() * static_cast<size_t>(size));
+    if (panel.normalization)
+      shown = shades(normalized_images(data_.train, all, *panel.normalization));
+    else if (panel.augmentation)
+      shown = augmented(subset(data_.train, all), *panel.augmentation);
+    else
+      for (size_t i = 0; i < all.size(); ++i)
+        data_.train.read(all[i], shown.data() + static_cast<int64_t>(i) * size);
+    const uint8_t* pixels = shown.data();
+    for (int64_t c = 0; c < classes_; ++c) {
+      const std::vector<int64_t>& rows = of_class[static_cast<size_t>(c)];
+      for (size_t i = 0; i < rows.size(); ++i, pixels += size) {
         canvas_->image(x + cell_w_ * static_cast<double>(i), row(c), data_.height(), data_.width(),
                        data_.channels(), pixels, zoom_);
       }
@@ -126,6 +156,10 @@ class DataPreview : public DataVerb {
   DataPreview() : DataVerb("preview", "a picture of its images, as they are and as networks see them") {
     use("--out", "the PNG to write (default preview.png)");
     use("--overwrite", "replace it");
+    use("--augment", "show them as a training with this would: " + augmentation_usage());
+    use("--crop-padding");
+    use("--image-size");
+    use("--skip-bad");
     flag("--no-whiten", no_whiten_, "leave the whitened images out: half a minute for cifar10");
   }
 
@@ -135,8 +169,15 @@ class DataPreview : public DataVerb {
     if (std::filesystem::exists(target, ignored) && !o.overwrite)
       fail(ErrorKind::usage, "--out", "{} exists; use --overwrite or another name", target);
     if (!o.quiet) note(fmt::format("{}: reading", name));
-    const Dataset data = load_dataset(name, {o.data_dir, 0, 0});
-    Sheet sheet(data, name, panels_of(data, !no_whiten_, o.quiet));
+    DatasetOptions wanted = dataset_options(o);
+    wanted.without_test = WithoutTest::accept;
+    const Dataset data = load_data(name, wanted, o);
+    std::vector<Panel> panels{{"raw", {}}};
+    if (o.augment == "none")
+      panels = panels_of(data, !no_whiten_, o.quiet);
+    else
+      panels.push_back({o.augment, {}, augmentation_for(o)});
+    Sheet sheet(data, name, panels);
     write_file_atomic(target, sheet.png());
     if (o.json)
       print_json({{"preview", target}});

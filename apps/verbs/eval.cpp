@@ -20,9 +20,10 @@ int run_eval(const Options& o) {
   const std::string& name = data.name;
   install_signal_handlers();
   EvalResult e = evaluate_or_stop(*m.model, data, m.normalization);
+  const std::string part = data.test.size() > 0 ? "" : "validation ";
   if (!o.quiet) {
-    print(fmt::format("{} on {}: accuracy {:.2f}%, loss {:.4f}, {} images; normalize {}", m.name, name,
-                      100 * e.accuracy, e.loss, e.count, describe(m.normalization)));
+    print(fmt::format("{} on {}: accuracy {:.2f}%, loss {:.4f}, {} {}images; normalize {}", m.name, name,
+                      100 * e.accuracy, e.loss, e.count, part, describe(m.normalization)));
     size_t wide = 9;
     for (auto& c : m.class_names) wide = std::max(wide, c.size());
     if (m.class_names.size() <= 20) {

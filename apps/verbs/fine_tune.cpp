@@ -2,9 +2,9 @@
 
 #include <filesystem>
 
-#include "apps/flags/naming.h"
 #include "apps/run/output.h"
 #include "apps/run/run_folder.h"
+#include "apps/verbs/load_data.h"
 #include "apps/verbs/saved_model.h"
 #include "core/text.h"
 
@@ -40,8 +40,9 @@ Start start_of(const Options& given) {
       fail(ErrorKind::usage, flag, "the network of {} has {}, got {}", o.checkpoint, saved, value);
     value = saved;
   };
-  follow("--model", o.model, m.name);
+  follow("--model", o.model, m.network());
   follow("--batch-norm", o.batch_norm, m.batch_norm ? "on" : "off");
+  follow("--norm", o.norm, m.norm);
   follow("--normalize", o.normalize, m.normalization.kind);
   if (!o.mean.empty() || !o.std.empty() || o.whiten_epsilon > 0)
     fail(ErrorKind::usage, "--checkpoint",
@@ -52,12 +53,11 @@ Start start_of(const Options& given) {
   return s;
 }
 
-Dataset load_data(Start& s) {
+Dataset training_data(Start& s) {
   const Options& o = s.options;
-  Dataset data = load_dataset(o.data, {o.data_dir, o.limit_train, o.limit_test});
-  if (!s.network) return data;
+  if (!s.network) return load_data(o.data, dataset_options(o), o);
   const SavedModel& m = *s.network;
-  naming_flag("data", [&] { check_images(data, m.input); });
+  Dataset data = images_for(m, o, o.limit_train);
   const bool same_names = data.class_names == m.class_names;
   s.new_head = data.classes() != m.input.classes || (!same_names && find_dataset(o.data)->takes_path());
   if (!s.new_head && !same_names)

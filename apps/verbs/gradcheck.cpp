@@ -1,9 +1,9 @@
 // `sigma gradcheck`: every layer's gradient in float64 against differences, as a table.
 #include <nlohmann/json.hpp>
 
-#include "apps/flags/config.h"
 #include "apps/flags/verb.h"
 #include "apps/run/output.h"
+#include "core/text.h"
 #include "layers/checks.h"
 
 namespace sigma::app {

@@ -18,10 +18,8 @@ struct Guess {
   std::vector<double> probability;
 };
 
-Guess guess(const SavedModel& m, const Image& image) {
+Guess guess(const SavedModel& m, const Tensor& pixels) {
   NoGrad off;
-  Tensor pixels = Tensor::empty(m.input.shape(1), DType::uint8, Layout::channels_last);
-  std::copy(image.pixels.begin(), image.pixels.end(), pixels.mutable_data<uint8_t>());
   Guess g;
   g.probability = (*m.model)(Variable(normalized_images(pixels, {0}, m.normalization))).value().to_vector();
   const std::vector<double> logits = g.probability;
@@ -44,14 +42,8 @@ class Predict : public Verb {
 
   int run(const Options& o) override {
     const SavedModel m = model_of(o);
-    std::vector<Image> decoded;  // all are read before anything is printed
-    for (const std::string& path : images_) {
-      Image image = to_channels(read_image(path), m.input.channels);
-      if (image.height != m.input.height || image.width != m.input.width)
-        fail(ErrorKind::data, path, "{}x{} pixels, the checkpoint expects {}x{}", image.width, image.height,
-             m.input.width, m.input.height);
-      decoded.push_back(std::move(image));
-    }
+    std::vector<Tensor> decoded;  // all are read before anything is printed
+    for (const std::string& path : images_) decoded.push_back(image_for(m, read_image(path), path));
     Json all = Json::array();
     for (size_t i = 0; i < images_.size(); ++i) {
       const Guess g = guess(m, decoded[i]);

@@ -1,8 +1,11 @@
 #include "apps/verbs/saved_model.h"
 
+#include <algorithm>
+
 #include "apps/flags/naming.h"
 #include "apps/run/output.h"
 #include "apps/run/signals.h"
+#include "apps/verbs/load_data.h"
 #include "core/text.h"
 
 namespace sigma::app {
@@ -29,10 +32,30 @@ std::optional<LastCheckpoint> last_checkpoint(const std::filesystem::path& weigh
   return LastCheckpoint{load_checkpoint(previous), previous, damage};
 }
 
+Dataset images_for(const SavedModel& m, const Options& o, int64_t limit_train) {
+  const std::string name = o.data.empty() ? m.data : o.data;
+  DatasetOptions wanted = dataset_options(o);
+  wanted.limit_train = limit_train;
+  if (m.resizes && o.image_size.empty()) {
+    wanted.height = m.input.height;
+    wanted.width = m.input.width;
+  }
+  if (m.input.channels == 3) wanted.channels = 3;  // grey images are taken, too
+  const bool trains = std::find(o.flags.begin(), o.flags.end(), "--val") != o.flags.end();
+  if (wanted.validation == 0 && m.apart.part > 0 && absolute_data_name(name) == m.data) {
+    wanted.validation = m.apart.part;
+    wanted.seed = m.apart.seed;
+    wanted.limit_train = m.apart.images;
+  }
+  if (!trains) wanted.without_test = WithoutTest::measure;
+  Dataset data = load_data(name, wanted, o);
+  naming_flag("data", [&] { check_images(data, m.input); });
+  return data;
+}
+
 Dataset dataset_for(const SavedModel& m, const Options& o, int64_t limit_train) {
   const std::string name = o.data.empty() ? m.data : o.data;
-  Dataset data = load_dataset(name, {o.data_dir, limit_train, o.limit_test});
-  naming_flag("data", [&] { check_images(data, m.input); });
+  Dataset data = images_for(m, o, limit_train);
   if (data.classes() != m.input.classes)
     fail(ErrorKind::usage, "--data", "{} has {} classes, the checkpoint expects {}", name, data.classes(),
          m.input.classes);
@@ -46,7 +69,7 @@ Dataset dataset_for(const SavedModel& m, const Options& o, int64_t limit_train) 
 
 EvalResult evaluate_or_stop(Module& model, const Dataset& data, const Normalization& normalization,
                             int64_t limit) {
-  EvalResult e = evaluate(model, data.test, normalization, data.classes(),
+  EvalResult e = evaluate(model, data.measured(), normalization, data.classes(),
                           {.limit = limit, .stop = [] { return stop_signal() != 0; }});
   if (e.stopped) throw Stopped{stop_signal()};
   return e;

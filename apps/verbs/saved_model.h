@@ -23,11 +23,15 @@ struct LastCheckpoint {
 };
 std::optional<LastCheckpoint> last_checkpoint(const std::filesystem::path& weights);
 
-// The data set of --data, or the one the network was trained on; throws kind usage when images or classes do
-// not fit the network. Other class names than those it was trained on are a warning.
+// The data set of --data, or the one the network was trained on, its images brought to the network's size
+// where they were in training. Of a folder without a test part and of its own training set that is what was
+// set apart then; of another folder, all of it. Throws kind usage when images do not fit the network.
+Dataset images_for(const SavedModel& model, const Options& options, int64_t limit_train);
+// The same; throws kind usage when classes do not fit either. Other class names than those it was trained on
+// are a warning.
 Dataset dataset_for(const SavedModel& model, const Options& options, int64_t limit_train);
 
-// evaluate(), until a signal asks to stop: then it throws Stopped.
+// evaluate() on data.measured(), until a signal asks to stop: then it throws Stopped.
 EvalResult evaluate_or_stop(Module& model, const Dataset& data, const Normalization& normalization,
                             int64_t limit = 0);
 

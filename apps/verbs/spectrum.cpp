@@ -5,12 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/flags/config.h"
-#include "apps/flags/naming.h"
 #include "apps/flags/verb.h"
 #include "apps/report/spectrum.h"
 #include "apps/run/output.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/checkpoint.h"
+#include "apps/verbs/saved_model.h"
 #include "core/math.h"
 #include "layers/layers.h"
 
@@ -47,18 +47,19 @@ struct Images {
   std::vector<int64_t> rows;
 };
 
-Images images_for(const Options& o, const Network& n) {
+Images test_images(const Options& o, const Network& n) {
   // An estimated covariance of C features wants several times C samples; a Linear has one an image.
   int64_t images = 512;
   n.trained.model->visit([&](const std::string&, Module& m) {
     const AffineLayer* layer = m.affine();
     if (layer && !layer->form().convolution) images = std::max(images, 8 * layer->form().out);
   });
-  std::string name = o.data.empty() ? n.trained.data : o.data;
-  Images found{load_dataset(name, {o.data_dir, 1, 0}), {}};
-  naming_flag("data", [&] { check_images(found.data, n.trained.input); });
-  const int64_t all = found.data.test.size(), count = std::min(all, o.limit_test > 0 ? o.limit_test : images);
-  if (count < 2) fail(ErrorKind::data, name, "expected at least 2 test images, got {}", count);
+  Options whole = o;  // a limit is spread over all
+  whole.limit_test = 0;
+  Images found{images_for(n.trained, whole, 1), {}};
+  const int64_t all = found.data.measured().size(),
+                count = std::min(all, o.limit_test > 0 ? o.limit_test : images);
+  if (count < 2) fail(ErrorKind::data, found.data.name, "expected at least 2 test images, got {}", count);
   for (int64_t i = 0; i < count; ++i) found.rows.push_back(i * all / count);
   return found;
 }
@@ -72,7 +73,7 @@ std::map<std::string, ActivationSpectrum> activations(Module& model, const Image
     auto end = at + std::min<int64_t>(kBatch, images.rows.end() - at);
     std::vector<int64_t> rows(at, end);
     at = end;
-    return Variable(normalized_images(images.data.test, rows, normalization));
+    return Variable(normalized_images(images.data.measured(), rows, normalization));
   };
   std::map<std::string, ActivationSpectrum> found;
   for (ActivationSpectrum& a : activation_spectra(model, count, next)) found.emplace(a.path, std::move(a));
@@ -90,7 +91,7 @@ void measure(Network& n, const Options& o, bool with_activations) {
     for (LayerSpectrum& l : layer_spectra(*n.folded.model, shape)) folded.emplace(l.path, std::move(l));
   std::map<std::string, ActivationSpectrum> out[2];
   if (with_activations) {
-    Images images = images_for(o, n);
+    Images images = test_images(o, n);
     out[0] = activations(*n.trained.model, images, n.trained.normalization);
     if (!folded.empty()) out[1] = activations(*n.folded.model, images, n.trained.normalization);
   }

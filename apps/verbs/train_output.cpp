@@ -45,9 +45,9 @@ void TrainOutput::begin(const Json& config, const Progress& progress) {
   first_step_ = progress.step;
   // First: with it, the folder is a run that --resume can go on with.
   folder_.write_json("config.json", config);
-  const std::vector<std::string> header{"epoch",        "step",          "train_loss", "train_accuracy",
-                                        "test_loss",    "test_accuracy", "lr",         "seconds",
-                                        "images_per_s", "data_percent"};
+  const std::vector<std::string> header{
+      "epoch", "step",    "train_loss",   "train_accuracy", part() + "_loss", part() + "_accuracy",
+      "lr",    "seconds", "images_per_s", "data_percent"};
   results_ = CsvLog(folder_ / "results.csv", header, 1, progress.step);
   steps_ = CsvLog(folder_ / "steps.csv", {"step", "epoch", "loss", "accuracy", "lr"}, 0, progress.step);
   folder_.write_json("env.json", environment());
@@ -78,9 +78,9 @@ void TrainOutput::show_measurement(const Measurement& m) {
                 fmt::format("{:.1f}", m.wait_percent)});
   tolerate("row of results.csv", m.step, [&] { results_.flush(); });
   line_.finish(
-      fmt::format("epoch {:.3g} step {} train loss {:.4f} acc {:.2f}% | test loss {:.4f} acc {:.2f}% | {}",
-                  m.epoch, m.step, m.train_loss, 100 * m.train_accuracy, m.test.loss, 100 * m.test.accuracy,
-                  seconds_text(m.seconds)));
+      fmt::format("epoch {:.3g} step {} train loss {:.4f} acc {:.2f}% | {} loss {:.4f} acc {:.2f}% | {}",
+                  m.epoch, m.step, m.train_loss, 100 * m.train_accuracy, part(), m.test.loss,
+                  100 * m.test.accuracy, seconds_text(m.seconds)));
 }
 
 // A disk that is full for a while must not end a long run: the third failure in a row does.
@@ -128,14 +128,14 @@ void TrainOutput::write_tables() {
     wx.push_back(x[i + window - 1]);
     wl.push_back(sum / static_cast<double>(window));
   }
-  const std::string title = fmt::format("{} on {}, batch norm {}", trainer_.setup().model, data_.name,
-                                        trainer_.setup().batch_norm ? "on" : "off");
+  const std::string title = fmt::format("{} on {}, batch norm {}", model_label(trainer_.setup().model),
+                                        data_.name, trainer_.setup().batch_norm ? "on" : "off");
   Chart l{title + ": loss", "training step", "cross-entropy (nats)"};
   l.series = {{"training", wx, wl, {}, {}, palette(0)},
-              {"test", column(results_, 1), column(results_, 4), {}, {}, palette(1)}};
+              {part(), column(results_, 1), column(results_, 4), {}, {}, palette(1)}};
   Chart a{title + ": accuracy", "training step", "accuracy (%)"};
   a.series = {{"training", column(results_, 1), column(results_, 3, 100), {}, {}, palette(0)},
-              {"test", column(results_, 1), column(results_, 5, 100), {}, {}, palette(1)}};
+              {part(), column(results_, 1), column(results_, 5, 100), {}, {}, palette(1)}};
   folder_.write("curves.svg", to_svg({l, a}, 2));
   folder_.write("curves.png", to_png({l, a}, 2));
 }
@@ -147,17 +147,26 @@ void TrainOutput::write_confusion(const EvalResult& test) {
   for (size_t i = 0; i < test.confusion.size(); ++i)
     table += fmt::format("{},{}\n", names[i], join(test.confusion[i], ","));
   folder_.write("confusion.csv", table);
-  folder_.write("confusion.png", to_png(Matrix{"Test images by class", "predicted", "true", data_.class_names,
-                                               test.confusion}));
+  folder_.write("confusion.png",
+                to_png(Matrix{data_.test.size() > 0 ? "Test images by class" : "Validation images by class",
+                              "predicted", "true", data_.class_names, test.confusion}));
 }
 
 Json TrainOutput::summary(const FitResult& r) const {
   const Trainer::Measured weights(trainer_);
   const Progress& p = r.progress;
   Json s;
-  s["test_accuracy"] = r.test.accuracy;
-  s["best_test_accuracy"] = std::max(p.best, r.test.accuracy);
-  s["test_loss"] = r.test.loss;
+  const bool validates = data_.validation.size() > 0, tests = data_.test.size() > 0;
+  s["test_accuracy"] = tests ? Json(r.test.accuracy) : Json();
+  if (validates) {
+    s["validation_accuracy"] = r.validation.accuracy;
+    s["best_validation_accuracy"] = std::max(p.best, r.validation.accuracy);
+    s["validation_loss"] = r.validation.loss;
+  } else {
+    s["best_test_accuracy"] = std::max(p.best, r.test.accuracy);
+  }
+  s["best_chosen_on"] = part();
+  s["test_loss"] = tests ? Json(r.test.loss) : Json();
   s["train_loss"] = p.train_loss ? Json(*p.train_loss) : Json();
   s["epochs"] = static_cast<double>(p.step) / static_cast<double>(trainer_.steps_per_epoch());
   s["steps"] = p.step;
@@ -174,6 +183,12 @@ Json TrainOutput::summary(const FitResult& r) const {
   const FrozenState frozen = frozen_state(trainer_.model());  // fit() has compared it
   if (!frozen.layers.empty())
     s["frozen"] = {{"layers", frozen.layers}, {"values", frozen.values}, {"sha256", frozen.sha256}};
+  if (options_.skip_bad) {
+    s["skipped"] = Json::array();
+    for (const Dataset::Skipped& k : data_.skipped)
+      s["skipped"].push_back({{"file", printable(k.file)}, {"reason", printable(k.reason)}});
+    s["skipped_count"] = data_.skipped.size();
+  }
   return s;
 }
 
@@ -186,10 +201,15 @@ void TrainOutput::finish(const FitResult& r) {
     say(fmt::format("frozen, and the same bit for bit as the run began: {} ({} values)",
                     join(frozen.layers, ", "), frozen.values));
   if (r.ended_early)
-    say(fmt::format("ended early: no better test accuracy in {} epochs since step {}", options_.patience,
-                    r.progress.best_step));
-  line_.finish(fmt::format("test accuracy {:.2f}% after {} steps in {}; results in {}", 100 * r.test.accuracy,
-                           r.progress.step, seconds_text(r.progress.seconds), folder_.path().string()));
+    say(fmt::format("ended early: no better {} accuracy in {} epochs since step {}", part(),
+                    options_.patience, r.progress.best_step));
+  std::string accuracy = fmt::format("{} accuracy {:.2f}%", data_.test.size() > 0 ? "test" : "validation",
+                                     100 * r.test.accuracy);
+  if (data_.test.size() > 0 && data_.validation.size() > 0)
+    accuracy += fmt::format(", validation accuracy {:.2f}%", 100 * r.validation.accuracy);
+  line_.finish(fmt::format(
+      "{} after {} steps in {}; best.safetensors was chosen on the {} images; results in {}", accuracy,
+      r.progress.step, seconds_text(r.progress.seconds), part(), folder_.path().string()));
   if (options_.json) print_json(s);
 }
 

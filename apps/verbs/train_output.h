@@ -34,6 +34,8 @@ class TrainOutput {
   template <class Fn>
   void tolerate(const char* what, int64_t step, Fn write);
   Json summary(const FitResult& result) const;
+  // "validation" or "test": the part that is measured on the way.
+  std::string part() const { return data_.validation.size() > 0 ? "validation" : "test"; }
   void write_confusion(const EvalResult& test);
 
   const Options& options_;

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "data/formats/exif.h"
 #include "data/formats/jpeg.h"
 #include "data/formats/png.h"
 
@@ -64,7 +65,6 @@ void* budget_realloc(void* p, size_t size) {
 namespace sigma {
 namespace {
 
-constexpr size_t kMaxFile = 64 << 20;
 constexpr size_t kBudget = 256 << 20;
 constexpr uint8_t kPng[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 
@@ -75,11 +75,33 @@ std::string hex_of(const uint8_t* bytes, size_t count) {
   return text;
 }
 
+Bytes eight_bits(const uint16_t* samples, size_t count) {
+  Bytes out(count);
+  for (size_t i = 0; i < count; ++i) out[i] = static_cast<uint8_t>((uint32_t{samples[i]} + 128) / 257);
+  return out;
+}
+
+// The last channel is how much of a pixel covers the white ground.
+Image on_white(const Image& image) {
+  const auto c = static_cast<size_t>(image.channels) - 1, count = image.pixels.size() / (c + 1);
+  Image out{image.height, image.width, image.channels - 1, Bytes(count * c)};
+  out.deep = image.deep;
+  const uint8_t* from = image.pixels.data();
+  uint8_t* to = out.pixels.data();
+  for (size_t i = 0; i < count; ++i, from += c + 1) {
+    const uint32_t cover = from[c];
+    out.transparent |= cover != 255;
+    for (size_t k = 0; k < c; ++k)
+      *to++ = static_cast<uint8_t>((from[k] * cover + 255 * (255 - cover) + 127) / 255);
+  }
+  return out;
+}
+
 }  // namespace
 
 Image decode_image(const Bytes& bytes, const std::string& place) {
-  if (bytes.size() > kMaxFile)
-    fail(ErrorKind::data, place, "{} bytes, expected at most {}", bytes.size(), kMaxFile);
+  if (bytes.size() > kMaxImageFile)
+    fail(ErrorKind::data, place, "{} bytes, expected at most {}", bytes.size(), kMaxImageFile);
   bool png = bytes.size() >= sizeof kPng && std::memcmp(bytes.data(), kPng, sizeof kPng) == 0;
   bool jpeg = bytes.size() > 4 && bytes[0] == 0xff && bytes[1] == 0xd8;
   if (bytes.empty()) fail(ErrorKind::data, place, "the file is empty, expected a PNG or JPEG image");
@@ -94,21 +116,32 @@ Image decode_image(const Bytes& bytes, const std::string& place) {
     fail(ErrorKind::data, place, "damaged image: its header cannot be read");
   if (static_cast<size_t>(w) * static_cast<size_t>(h) * 4 > kBudget)
     fail(ErrorKind::data, place, "{}x{} pixels are more than fit in {} bytes", w, h, kBudget);
-  int wanted = c <= 2 ? 1 : 3, w2 = 0, h2 = 0, c2 = 0;
-  uint8_t* pixels = stbi_load_from_memory(bytes.data(), n, &w2, &h2, &c2, wanted);
+  const bool deep = stbi_is_16_bit_from_memory(bytes.data(), n) != 0;
+  int w2 = 0, h2 = 0;  // and as many channels as there are, which the header alone does not tell
+  void* pixels = deep ? static_cast<void*>(stbi_load_16_from_memory(bytes.data(), n, &w2, &h2, &c, 0))
+                      : stbi_load_from_memory(bytes.data(), n, &w2, &h2, &c, 0);
   if (!pixels)
     fail(ErrorKind::data, place, "damaged image ({})",
          stbi_failure_reason() ? stbi_failure_reason() : "unknown");
-  Image image{h2, w2, wanted, {}};
-  image.pixels.assign(
-      pixels, pixels + static_cast<size_t>(h2) * static_cast<size_t>(w2) * static_cast<size_t>(wanted));
+  Image image{h2, w2, c, {}};
+  const size_t count = static_cast<size_t>(h2) * static_cast<size_t>(w2) * static_cast<size_t>(c);
+  if (deep)
+    image.pixels = eight_bits(static_cast<const uint16_t*>(pixels), count);
+  else
+    image.pixels.assign(static_cast<const uint8_t*>(pixels), static_cast<const uint8_t*>(pixels) + count);
+  image.deep = deep;
   stbi_image_free(pixels);
   if (w2 != w || h2 != h)
     fail(ErrorKind::data, place, "the header says {}x{} pixels, the data has {}x{}", w, h, w2, h2);
+  if (c == 2 || c == 4) image = on_white(image);
+  if (const int orientation = jpeg ? exif_orientation(bytes) : 1; orientation != 1) {
+    image = upright(std::move(image), orientation);
+    image.turned = true;
+  }
   return image;
 }
 
-Image read_image(const std::string& path) { return decode_image(read_file(path, kMaxFile), path); }
+Image read_image(const std::string& path) { return decode_image(read_file(path, kMaxImageFile), path); }
 
 Image to_channels(const Image& image, int64_t channels) {
   for (int64_t c : {image.channels, channels})

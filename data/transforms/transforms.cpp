@@ -2,9 +2,11 @@
 
 #include <array>
 #include <cmath>
+#include <mutex>
 
 #include "core/parallel.h"
 #include "core/text.h"
+#include "data/transforms/resized_crop.h"
 
 namespace sigma {
 namespace {
@@ -37,8 +39,12 @@ void check(const Normalization& n, int64_t channels) {
     SIGMA_CHECK(s > 0 && std::isfinite(s), "normalize", "expected deviations above 0, got {}", s);
 }
 
-void one_image(const uint8_t* image, int64_t h, int64_t w, int64_t channels, const Augmentation& a,
-               const std::vector<std::array<float, 256>>& table, Rng rng, float* out) {
+using Table = std::vector<std::array<float, 256>>;
+
+// Flips and crops; what a pixel becomes is `value(channel, pixel)`.
+template <class T, class Value>
+void one_image(const uint8_t* image, int64_t h, int64_t w, int64_t channels, const Augmentation& a, Rng rng,
+               const Value& value, T* out) {
   bool flip = a.flip && rng.next_uniform() < .5;
   int64_t dy = 0, dx = 0;
   if (a.crop) {
@@ -51,8 +57,48 @@ void one_image(const uint8_t* image, int64_t h, int64_t w, int64_t channels, con
       bool inside = y >= 0 && y < h && x >= 0 && x < w;
       if (!inside && a.padding == Padding::reflect) y = reflect(y, h), x = reflect(x, w), inside = true;
       const uint8_t* from = image + (y * w + x) * channels;
-      for (int64_t c = 0; c < channels; ++c) out[c] = table[static_cast<size_t>(c)][inside ? from[c] : 0];
+      for (int64_t c = 0; c < channels; ++c) out[c] = value(c, inside ? from[c] : uint8_t{0});
     }
+}
+
+// One image of a split, augmented, at its place in the batch.
+void one_row(const Split& split, int64_t row, const Augmentation& given, const Table& table, const Rng& rng,
+             const Shape& shape, float* out) {
+  const int64_t c = shape[1], h = shape[2], w = shape[3], size = c * h * w;
+  const auto normalized = [&](int64_t k, uint8_t v) { return table[static_cast<size_t>(k)][v]; };
+  Augmentation moves{given.flip, given.crop, given.pad, given.padding};
+  Image image{h, w, c, {}};
+  if (given.crop && split.source && split.source->any_size()) {
+    const Image original = split.source->original(row);
+    const Window window = draw_window(original.height, original.width, rng.branch(".crop"));
+    image = resized(original, window, h, w);
+    moves.crop = false;
+  } else if (!split.images.defined()) {
+    image.pixels.resize(static_cast<size_t>(size));
+    split.read(row, image.pixels.data());
+  }
+  const uint8_t* from =
+      image.pixels.empty() ? split.images.data<uint8_t>() + row * size : image.pixels.data();
+  if (given.changes.empty()) return one_image(from, h, w, c, moves, rng, normalized, out);
+  Image changed{h, w, c, Bytes(static_cast<size_t>(size))};
+  one_image(
+      from, h, w, c, moves, rng, [](int64_t, uint8_t v) { return v; }, changed.pixels.data());
+  for (const AugmentationRow* change : given.changes) change->change(changed, rng.branch("." + change->name));
+  one_image(changed.pixels.data(), h, w, c, {}, rng, normalized, out);
+}
+
+// Whitening looks at each image several times; of the size that it takes, 100,000 are a gigabyte.
+Tensor in_memory(const Split& split) {
+  if (split.images.defined()) return split.images;
+  const Shape s = split.shape();
+  const int64_t size = s[1] * s[2] * s[3];
+  if (size > kMaxWhitened)
+    fail(ErrorKind::data, "whitening", "images of {} values are too large, expected at most {}", size,
+         kMaxWhitened);
+  Tensor images = Tensor::empty(s, DType::uint8, Layout::channels_last);
+  uint8_t* to = images.mutable_data<uint8_t>();
+  parallel_for(s[0], [&](int64_t i) { split.read(i, to + i * size); });
+  return images;
 }
 
 }  // namespace
@@ -66,19 +112,37 @@ Normalization make_normalization(const std::string& kind, const Dataset& dataset
   if (kind == "none") return {kind, {0}, {1.0 / 255}};
   if (kind == "unit") return {kind, {0}, {1}};
   if (kind == "zca" || kind == "pca") {
-    auto whitening = std::make_shared<Whitening>(make_whitening(kind, dataset.train.images, epsilon));
+    auto whitening = std::make_shared<Whitening>(make_whitening(kind, in_memory(dataset.train), epsilon));
     return {kind, {0}, {1}, std::move(whitening)};
   }
   if (kind != "standard")
     fail(ErrorKind::usage, "normalize", "unknown kind \"{}\", expected one of {}", kind,
          join(normalization_kinds(), ", "));
-  const Tensor& images = dataset.train.images;
-  auto channels = static_cast<size_t>(images.dim(1));
-  // Histograms are exact; their moments are too.
-  std::vector<std::array<int64_t, 256>> counts(channels);
-  for (auto& c : counts) c.fill(0);
-  const uint8_t* p = images.data<uint8_t>();
-  for (int64_t i = 0; i < images.numel(); ++i) ++counts[static_cast<size_t>(i) % channels][p[i]];
+  // Histograms are exact; their moments are too, and those of a block at a time can be added up in any order.
+  const Split& train = dataset.train;
+  const auto channels = static_cast<size_t>(dataset.channels());
+  using Counts = std::vector<std::array<int64_t, 256>>;
+  auto count_into = [channels](Counts& counts, const uint8_t* p, int64_t values) {
+    for (int64_t i = 0; i < values; ++i) ++counts[static_cast<size_t>(i) % channels][p[i]];
+  };
+  Counts counts(channels, std::array<int64_t, 256>{});
+  if (train.images.defined()) {
+    count_into(counts, train.images.data<uint8_t>(), train.images.numel());
+  } else {  // one pass over the files
+    const int64_t size = train.shape().numel() / std::max<int64_t>(1, train.size());
+    std::mutex mutex;
+    parallel_ranges(train.size(), 64, [&](int64_t i, int64_t end) {
+      Counts some(channels, std::array<int64_t, 256>{});
+      Bytes pixels(static_cast<size_t>(size));
+      for (; i < end; ++i) {
+        train.read(i, pixels.data());
+        count_into(some, pixels.data(), size);
+      }
+      std::lock_guard lock(mutex);
+      for (size_t k = 0; k < channels; ++k)
+        for (size_t v = 0; v < 256; ++v) counts[k][v] += some[k][v];
+    });
+  }
   Normalization n{kind, {}, {}};
   for (auto& count : counts) {
     double total = 0, sum = 0, square = 0;
@@ -106,32 +170,25 @@ std::string describe(const Normalization& n) {
                      w.largest, w.smallest, epsilon);
 }
 
-Augmentation parse_augmentation(const std::string& text) {
-  Augmentation a;
-  a.flip = text == "flip" || text == "flip+crop" || text == "crop+flip";
-  a.crop = text == "crop" || text == "flip+crop" || text == "crop+flip";
-  if (!a.flip && !a.crop && text != "none")
-    fail(ErrorKind::usage, "augment", "unknown kind \"{}\", expected none, flip, crop or flip+crop", text);
-  return a;
-}
-
-Tensor normalized_images(const Tensor& images, const std::vector<int64_t>& rows,
+Tensor normalized_images(const Split& split, const std::vector<int64_t>& rows,
                          const Normalization& normalization, const Augmentation& augmentation,
                          const std::function<Rng(int64_t)>& rng) {
-  SIGMA_CHECK(images.rank() == 4 && images.layout() == Layout::channels_last, "normalize",
-              "expected images (N, C, H, W) channels_last, got {}", images.shape().str());
-  int64_t c = images.dim(1), h = images.dim(2), w = images.dim(3), size = c * h * w;
+  const Shape shape = split.shape();
+  SIGMA_CHECK(
+      !split.images.defined() || (shape.rank() == 4 && split.images.layout() == Layout::channels_last),
+      "normalize", "expected images (N, C, H, W) channels_last, got {}", shape.str());
+  int64_t c = shape[1], h = shape[2], w = shape[3];
   check(normalization, c);
-  auto table = tables(normalization, c);
+  const Table table = tables(normalization, c);
   Tensor batch =
       Tensor::empty({static_cast<int64_t>(rows.size()), c, h, w}, DType::float32, Layout::channels_last);
   float* out = batch.mutable_data<float>();
-  const uint8_t* from = images.data<uint8_t>();
-  parallel_ranges(static_cast<int64_t>(rows.size()), 32, [&](int64_t i, int64_t end) {
-    for (; i < end; ++i) {
-      int64_t row = rows[static_cast<size_t>(i)];
-      one_image(from + row * size, h, w, c, augmentation, table, rng ? rng(row) : Rng(0, ""), out + i * size);
-    }
+  // What is read from files takes longer.
+  const bool files = !split.images.defined() || (augmentation.crop && split.source);
+  parallel_ranges(static_cast<int64_t>(rows.size()), files ? 1 : 32, [&](int64_t i, int64_t end) {
+    for (; i < end; ++i)
+      one_row(split, rows[static_cast<size_t>(i)], augmentation, table, rng ? rng(i) : Rng(0, ""), shape,
+              out + i * c * h * w);
   });
   if (normalization.whitening) whiten(batch, *normalization.whitening);
   return batch;

@@ -9,6 +9,7 @@
 
 #include "core/rng.h"
 #include "data/dataset.h"
+#include "data/transforms/augmentation.h"
 #include "data/transforms/whitening.h"
 
 namespace sigma {
@@ -26,24 +27,17 @@ Normalization make_normalization(const std::string& kind, const Dataset& dataset
 const std::vector<std::string>& normalization_kinds();
 std::string describe(const Normalization& n);  // "standard: mean 0.1307, std 0.3081"
 
-enum class Padding { zero, reflect };
-struct Augmentation {
-  bool flip = false;  // left to right, with probability 1/2
-  bool crop = false;  // a window of the original size from the image padded by `pad` pixels
-  int64_t pad = 4;
-  Padding padding = Padding::reflect;
-};
-Augmentation parse_augmentation(const std::string& text);  // none, flip, crop, flip+crop
-
-// Images `rows` of a 8-bit tensor (N, C, H, W) channels_last, as floats in the same layout. The random
-// numbers of augmentation are those of `rng(row)`, so a sample of an epoch looks the same however it is
-// loaded.
-Tensor normalized_images(const Tensor& images, const std::vector<int64_t>& rows,
+// Images `rows` of a split as floats (N, C, H, W) channels_last. The random numbers of augmentation are those
+// of `rng(i)` for the i-th of the rows, and of its branches ".rotate" and so on, so a sample of an epoch
+// looks the same however it is loaded. Mixing is not done here: it is a matter of whole batches.
+Tensor normalized_images(const Split& split, const std::vector<int64_t>& rows,
                          const Normalization& normalization, const Augmentation& augmentation = {},
-                         const std::function<Rng(int64_t row)>& rng = {});
-inline Tensor normalized_images(const Split& split, const std::vector<int64_t>& rows,
-                                const Normalization& normalization) {
-  return normalized_images(split.images, rows, normalization);
+                         const std::function<Rng(int64_t i)>& rng = {});
+// The same of an 8-bit tensor (N, C, H, W) channels_last.
+inline Tensor normalized_images(const Tensor& images, const std::vector<int64_t>& rows,
+                                const Normalization& normalization, const Augmentation& augmentation = {},
+                                const std::function<Rng(int64_t i)>& rng = {}) {
+  return normalized_images(Split{images, {}, nullptr}, rows, normalization, augmentation, rng);
 }
 
 }  // namespace sigma

@@ -3,6 +3,7 @@
 //
 //   Conv2d, BatchNorm          the convolution sums the batch's statistics while its outputs are in the cache
 //   BatchNorm, (+ skip), ReLU  one pass forward; one pass for the mask and both sums backward
+//   Residual, ReLU             the body is a chain with the ReLU of its sum at the end
 //   Conv2d or Linear, ReLU     without gradients, one pass
 //
 // A Sequential within the chain, such as a layer in two factors (factor.h), counts as the layers it holds.

@@ -4,6 +4,7 @@
 #include "layers/activations.h"
 #include "layers/fused/chain.h"
 #include "layers/fused/functions.h"
+#include "layers/residual.h"
 
 namespace sigma::fused {
 namespace {
@@ -77,6 +78,11 @@ Variable fc_relu(Layers l, const Variable& x, const Variable&) {
   return fc.run_as_layer([&] { return linear_relu(x, fc.weight, fc.bias); });
 }
 
+Variable residual_relu(Layers l, const Variable& x, const Variable&) {
+  auto& block = static_cast<Residual&>(*l[0]);
+  return block.run_as_layer([&] { return block.forward_relu(x); });
+}
+
 }  // namespace
 
 const std::vector<Pattern>& patterns() {
@@ -86,6 +92,7 @@ const std::vector<Pattern>& patterns() {
       {{Role::convolution, Role::batch_norm}, false, false, conv_norm},
       {{Role::batch_norm}, true, false, norm_skip},
       {{Role::batch_norm, Role::relu}, false, false, norm_relu},
+      {{Role::residual, Role::relu}, false, false, residual_relu},
       {{Role::convolution, Role::relu}, false, true, conv_relu},
       {{Role::linear, Role::relu}, false, true, fc_relu},
   };

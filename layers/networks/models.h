@@ -1,25 +1,27 @@
-// The demo networks, by name. Every layer has the same name with batch norm on and off, and initial weights
-// are drawn by name, so the two arms of a comparison start from the same weights.
+// The demo networks, by name: texts (network_text.h) in the files of this folder, which are part of the
+// library. Every layer has the same name with batch norm on and off, and initial weights are drawn by name,
+// so the two arms of a comparison start from the same weights.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "layers/module.h"
+#include "layers/networks/network_text.h"
 
 namespace sigma {
 
-struct ModelInput {
-  int64_t channels = 1, height = 28, width = 28, classes = 10;
-  Shape shape(int64_t n) const { return {n, channels, height, width}; }
-  std::string str() const { return fmt::format("{}x{}x{}", channels, height, width); }
-};
-
 // mlp, sigmoid-mlp, lenet5, cnn, vgg, resnet20|32|44|56|110.
 const std::vector<std::string>& model_names();
-// The input a network was designed for.
-ModelInput default_input(const std::string& name);
-// Builds and initialises. Throws kind usage for an unknown name or an input that does not fit.
-ModulePtr make_model(const std::string& name, const ModelInput& input, bool batch_norm, uint64_t seed = 0);
+bool is_model_name(const std::string& name);
+
+// A model is such a name, or a network's text itself. Its text; throws kind usage for a text that is none,
+// and for a single word that is neither a demo network nor a layer.
+std::string model_text(const std::string& model);
+// How a message calls it: the name, or how the text begins.
+std::string model_label(const std::string& model);
+// The input a demo network was designed for; of a text, images of 28x28 in grey and 10 classes.
+ModelInput default_input(const std::string& model);
+// Builds and initialises. Throws kind usage for an unknown name, a wrong text, or an input that does not fit.
+ModulePtr make_model(const std::string& model, const ModelInput& input, const Norm& norm, uint64_t seed = 0);
 
 }  // namespace sigma

@@ -88,9 +88,9 @@ TEST_CASE("a network of one's own is trained, saved, loaded and gone on with", "
   CHECK(load_checkpoint(path).network.name == kOwnNetwork);
   SavedModel saved = model_from(load_checkpoint(path), path, own(2));
   check_same(trainer.weights(), saved.model->state_dict().by_name());
-  CHECK_THROWS_WITH(model_from(load_checkpoint(path), path), Catch::Contains("none of sigma's"));
+  CHECK_THROWS_WITH(model_from(load_checkpoint(path), path), sigma::test::Contains("none of sigma's"));
   CHECK_THROWS_WITH(model_from(load_checkpoint(path), path, std::make_shared<Linear>(3, 4)),
-                    Catch::Contains(path));
+                    sigma::test::Contains(path));
   Trainer again(data, setup, own(3));
   FitOptions options;
   go_on(again, options, load_checkpoint(path), path);
@@ -214,7 +214,7 @@ TEST_CASE("a network found lost when a run is stopped is saved as diverged, and 
                              },
                          .on_save = [&](const Checkpoint&, SaveReason reason) { saved.push_back(reason); },
                          .stop = [&] { return lost; }};
-  CHECK_THROWS_WITH(fit(trainer, {}, callbacks), Catch::Contains("is not finite"));
+  CHECK_THROWS_WITH(fit(trainer, {}, callbacks), sigma::test::Contains("is not finite"));
   CHECK(saved == std::vector<SaveReason>{SaveReason::begin, SaveReason::diverged});
 }
 

@@ -14,7 +14,7 @@
 
 using namespace sigma;
 using namespace sigma::test;
-using Catch::Matchers::Contains;
+using sigma::test::Contains;
 
 namespace {
 

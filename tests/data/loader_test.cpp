@@ -229,5 +229,5 @@ TEST_CASE("half of the images are flipped and every shift is as likely", "[data]
   for (uint64_t i = 0; i < 1800; ++i) { ++counts[augmented(split, crop, i)]; }
   CHECK(counts.size() == 9);
   for (auto& [window_seen, count] : counts) CHECK(std::abs(count - 200) < 5 * std::sqrt(1800 / 9.0));
-  CHECK(error_of([] { parse_augmentation("rotate"); }).find("\"rotate\"") != std::string::npos);
+  CHECK(error_of([] { parse_augmentation("twist"); }).find("\"twist\"") != std::string::npos);
 }

@@ -7,8 +7,8 @@
 
 using namespace sigma;
 using namespace sigma::test;
-using Catch::Contains;
-using Catch::Equals;
+using sigma::test::Contains;
+using sigma::test::Equals;
 
 namespace {
 

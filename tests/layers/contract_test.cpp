@@ -8,7 +8,7 @@
 
 using namespace sigma;
 using namespace sigma::test;
-using Catch::Contains;
+using sigma::test::Contains;
 
 namespace {
 

@@ -12,7 +12,7 @@
 
 using namespace sigma;
 using namespace sigma::test;
-using Catch::Contains;
+using sigma::test::Contains;
 
 TEST_CASE("fused layers give what they give one by one", "[fusion]") {
   for (const FusedNet& n : fused_nets())

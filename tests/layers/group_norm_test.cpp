@@ -13,7 +13,7 @@
 
 using namespace sigma;
 using namespace sigma::test;
-using Catch::Contains;
+using sigma::test::Contains;
 
 namespace {
 

@@ -206,6 +206,6 @@ TEST_CASE("spectra refuse what they cannot take and say why", "[spectrum]") {
        "the output of fc is not finite"}};
   for (auto& [fn, message] : cases) {
     INFO(message);
-    CHECK_THAT(error_of(fn), Catch::Contains(message));
+    CHECK_THAT(error_of(fn), sigma::test::Contains(message));
   }
 }

@@ -1,11 +1,11 @@
 #include "tests/support/golden.h"
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cmath>
 
 #include "core/math.h"
 #include "core/safetensors.h"
+#include "tests/support/catch.h"
 
 namespace sigma::test {
 

@@ -1,6 +1,4 @@
 #define CATCH_CONFIG_RUNNER
-#include <catch2/catch.hpp>
-
 #include "tests/support/support.h"
 
 int main(int argc, char** argv) {

@@ -1,13 +1,13 @@
 // What the tests share.
 #pragma once
 
-#include <catch2/catch.hpp>
 #include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "layers/module.h"
+#include "tests/support/catch.h"
 
 namespace sigma::test {
 

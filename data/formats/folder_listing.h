@@ -1,0 +1,39 @@
+// What a folder of images holds, by names alone: no file is read.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/check.h"
+
+namespace sigma {
+
+struct FolderFile {
+  std::string path;  // as it is opened
+  std::string name;  // below the folder of all, wherever that is
+  int64_t label = 0;
+};
+
+struct FolderListing {
+  std::vector<std::string> classes;     // of the training part, in byte order
+  std::vector<FolderFile> train, test;  // by class, then in byte order of their names
+  bool has_test = false;
+  bool split = false;                   // into train/ and test/; else class folders are the folder's own
+  std::vector<std::string> nested;      // images in folders within a class folder, which are taken
+  std::vector<std::string> unlabelled;  // images outside of class folders, which are not
+  std::vector<std::string> others;      // files that are no PNG or JPEG by name, links to folders
+  // What no training can begin with, in the order of the folders; refuse() throws the first.
+  struct Problem {
+    ErrorKind kind;
+    std::string place, what;
+  };
+  std::vector<Problem> problems;
+  void refuse() const;
+};
+
+// path/train/<class>/... and path/test/<class>/..., or path/<class>/... An image belongs to the class of the
+// first folder, however deep it lies; names that begin with a dot are left out. Throws kind io when a folder
+// cannot be listed.
+FolderListing list_image_folder(const std::string& path);
+
+}  // namespace sigma
