@@ -15,7 +15,7 @@ struct FitOptions {
   int64_t eval_every = 0;   // steps between measurements beside those after each epoch; 0: those alone
   int64_t eval_images = 0;  // images for those before the last, spread over the part; 0: all
   int64_t save_every = 0;   // steps between checkpoints; 0: an epoch
-  int64_t patience = 0;     // ends after so many epochs without a better test accuracy; 0: never
+  int64_t patience = 0;     // ends after so many epochs without a better measurement; 0: never
   std::string fingerprint;  // of the data set, where it is known already (see data/dataset.h)
   std::string config;       // goes into checkpoints as it is: a JSON object of the program's own
   Progress progress;        // of the run that is gone on with; see go_on

@@ -75,13 +75,13 @@ class LrFind : public Verb {
     apply_threads(o);
     const fs::path path = RunFolder::locate(o, "lr-find");
     if (from.network) keep_inputs(path, o, {o.checkpoint});
-    const Dataset data = load_data(from);
+    const Dataset data = training_data(from);
     o.lr = "1";  // rates of the sweep are multiples of it
     const TrainSetup setup = setup_of(o, from, data);
     if (!o.quiet)
       note(fmt::format("{} on {}: {} training images, rates {} to {} in {} steps of {} images, {} threads",
-                       o.model, o.data, data.train.size(), range_.lowest, range_.highest, range_.steps,
-                       setup.loader.batch_size, num_threads()));
+                       model_label(o.model), o.data, data.train.size(), range_.lowest, range_.highest,
+                       range_.steps, setup.loader.batch_size, num_threads()));
     if (o.dry_run) {
       print_json(flags_json(o, own_flags()), o.json ? -1 : 2);
       return 0;
@@ -115,7 +115,7 @@ class LrFind : public Verb {
                  fmt::format("{:.6g}", p.smoothed)});
     }
     table.flush();
-    const Chart chart = chart_of(r, fmt::format("{} on {}: loss against rate", o.model, o.data));
+    const Chart chart = chart_of(r, fmt::format("{} on {}: loss against rate", model_label(o.model), o.data));
     folder.write("lr_find.svg", to_svg({chart}));
     folder.write("lr_find.png", to_png({chart}));
     Json s;
