@@ -32,7 +32,25 @@ struct LrFindResult {
 LrFindResult find_lr(Trainer& trainer, const LrFindOptions& options = {},
                      const std::function<bool(const LrFindPoint&)>& on_step = {});
 
-// The rate to train with, from the points of a sweep in the order of their rates.
+// The rate to train with, from the points of a sweep in the order of their rates: half the rate r of the
+// least average. Where the average came down to halfway only at a rate h above r / 5, the network left a
+// plateau that it would have left sooner at a rate that stays: then less, in proportion, r / 2 * (r / h) / 5.
+//
+// Measured, in percent of test images: cosine schedules of 3 or 4 epochs of 3,000 to 6,000 images, batches of
+// 64, one seed, against the best of eight rates a factor of three apart (six for Adam).
+//
+//   network, data, optimizer               best of the grid   suggested       r / 4   valley
+//   lenet5, synth-digits, SGD              97.55 (0.1)        97.50 (0.048)   97.1    83
+//   mlp, MNIST, SGD                        93.88 (0.03)       93.70 (0.023)   93.2    87
+//   lenet5, CIFAR-10, SGD                  51.66 (0.03)       51.88 (0.018)   50.7    47
+//   lenet5 without batch norm, MNIST, SGD  96.00 (0.03)       96.00 (0.030)   95.6    92
+//   lenet5, CIFAR-10, Adam                 53.30 (0.01)       53.64 (0.007)   53.1    50
+//   cnn, MNIST, SGD                        96.10 (0.03)       96.25 (0.083)   96.1    91
+//
+// The last two columns are read off between the rates of the grid: a fixed share of r, and fastai's valley
+// (the longest fall of the average, a half of it down). The rate of the steepest fall did as badly as the
+// valley. The constants were chosen on the first four pairs.
+//
 // Throws kind usage when the average never falls by a twentieth: then no rate that was tried trains.
 double suggest_lr(const std::vector<LrFindPoint>& points);
 
