@@ -1,4 +1,6 @@
 // Readers, generators and normalization: the right pixels and labels, the same on every machine.
+#include <cmath>
+
 #include "core/math.h"
 #include "core/parallel.h"
 #include "data/formats/gzip.h"
