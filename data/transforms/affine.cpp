@@ -1,6 +1,9 @@
 #include "data/transforms/affine.h"
 
 #include <cmath>
+#include <numbers>
+
+#include "core/check.h"
 
 namespace sigma {
 namespace {
