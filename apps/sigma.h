@@ -19,6 +19,7 @@
 #include "optim/lr_schedule.h"
 #include "optim/optimizers.h"
 #include "training/checkpoint.h"
+#include "training/class_weights.h"
 #include "training/evaluate.h"
 #include "training/fit.h"
 #include "training/lr_find.h"

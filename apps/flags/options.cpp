@@ -134,6 +134,9 @@ Augmentation augmentation_for(const Options& o) {
 void complete_data_setup(const Options& o, const Dataset& d, TrainSetup& s) {
   s.loader.augmentation = augmentation_for(o);
   s.loader.sampler = parse_sampler(o.sampler);
+  // Images that are decoded on the way want more than one thread.
+  if (!d.train.images.defined() || (s.loader.augmentation.crop && d.train.source))
+    s.loader.threads = num_threads();
   s.class_weights = naming_flag("class-weights", [&] { return class_weights(o.class_weights, d); });
 }
 

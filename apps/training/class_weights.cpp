@@ -40,10 +40,12 @@ std::vector<double> class_weights(const std::string& text, const Dataset& d) {
   std::vector<double> weights(d.class_names.size(), 1);
   std::vector<bool> seen(weights.size());
   std::string item;
+  bool whole = true;
   for (const std::string& part : split(text, ',')) {
     item += (item.empty() ? "" : ",") + part;
     const size_t equal = item.rfind('=');
-    if (equal == item.npos) continue;  // names may hold commas
+    whole = equal != item.npos;
+    if (!whole) continue;  // names may hold commas
     const std::string name = item.substr(0, equal);
     size_t c = 0;
     while (c < weights.size() && d.class_names[c] != name) ++c;
@@ -55,7 +57,7 @@ std::vector<double> class_weights(const std::string& text, const Dataset& d) {
     weights[c] = number_of(item.substr(equal + 1), name);
     item.clear();
   }
-  if (!item.empty() || text.empty())
+  if (!whole)
     fail(ErrorKind::usage, kPlace,
          "expected none, balanced, or a weight of some classes such as {}=2, got \"{}\"",
          d.class_names.empty() ? "name" : d.class_names[0], text);

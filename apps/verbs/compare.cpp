@@ -298,7 +298,14 @@ class Compare : public Verb {
     if ((!o.mean.empty() || !o.std.empty()) && split_list("--normalize", o.normalize).size() > 1)
       fail(ErrorKind::usage, "compare", "--mean and --std would make every --normalize the same; give one");
     const std::filesystem::path path = RunFolder::locate(o, "compare");
-    const Dataset data = load_data(o.data, dataset_options(o), o);
+    Dataset data = load_data(o.data, dataset_options(o), o);
+    if (data.validation.size() > 0) {
+      if (!o.quiet)
+        note(fmt::format("measured on the {} validation images: they are what is called test here",
+                         data.validation.size()));
+      data.test = std::move(data.validation);
+      data.validation = {};
+    }
     Plan plan = plan_for(o, data);
     Comparison& c = plan.comparison;
     if (!o.quiet)

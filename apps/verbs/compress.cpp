@@ -174,9 +174,9 @@ void print_effect(const Effect& e, const Dataset& data) {
   print(fmt::format("of these layers: parameters {} -> {} ({:.1f}%), multiply-accumulates {} -> {} ({:.1f}%)",
                     e.was.parameters, e.is.parameters, percent(e.is.parameters, e.was.parameters), e.was.macs,
                     e.is.macs, percent(e.is.macs, e.was.macs)));
-  print(fmt::format("accuracy {:.2f}% -> {:.2f}%, loss {:.4f} -> {:.4f}, on {} test images of {}",
+  print(fmt::format("accuracy {:.2f}% -> {:.2f}%, loss {:.4f} -> {:.4f}, on {} {} images of {}",
                     100 * e.before.accuracy, 100 * e.after.accuracy, e.before.loss, e.after.loss,
-                    e.after.count, data.name));
+                    e.after.count, data.test.size() > 0 ? "test" : "validation", data.name));
   print(fmt::format("speed {:.0f} -> {:.0f} images/s ({:.2f} times), in turn, batch norm folded", e.slow,
                     e.fast, e.fast / e.slow));
 }

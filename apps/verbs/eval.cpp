@@ -41,12 +41,14 @@ int run_eval(const Options& o) {
     if (error) fail(ErrorKind::io, o.out, "cannot create the folder: {}", error.message());
     write_file_atomic(
         (std::filesystem::path(o.out) / "confusion.png").string(),
-        to_png(Matrix{"Test images by class", "predicted", "true", m.class_names, e.confusion}));
+        to_png(Matrix{data.test.size() > 0 ? "Test images by class" : "Validation images by class",
+                      "predicted", "true", m.class_names, e.confusion}));
   }
   if (o.json) {
     Json j{{"test_accuracy", e.accuracy},
            {"test_loss", e.loss},
            {"images", e.count},
+           {"part", data.test.size() > 0 ? "test" : "validation"},
            {"confusion", e.confusion}};
     print_json(j);
   }

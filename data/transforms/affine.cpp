@@ -1,6 +1,9 @@
 #include "data/transforms/affine.h"
 
 #include <cmath>
+#include <numbers>
+
+#include "core/check.h"
 
 namespace sigma {
 namespace {
@@ -26,8 +29,9 @@ void warp(const Image& in, const Map& m, uint8_t* out) {
       // Not within the image: black. The comparison is of floats, which may be beyond every integer.
       if (left >= -1 && top >= -1 && left < static_cast<float>(w) && top < static_cast<float>(h)) {
         const int x0 = static_cast<int>(left), y0 = static_cast<int>(top);
+        const bool inside = x0 >= 0 && y0 >= 0 && x0 + 1 < w && y0 + 1 < h;
         auto add = [&](int py, int px, float share) {
-          if (py < 0 || py >= h || px < 0 || px >= w) return;
+          if (!inside && (py < 0 || py >= h || px < 0 || px >= w)) return;
           const uint8_t* p = in.pixels.data() + (static_cast<int64_t>(py) * w + px) * C;
           for (int k = 0; k < C; ++k) sum[k] += share * static_cast<float>(p[k]);
         };

@@ -41,10 +41,24 @@ void put_stripes(const fs::path& path, uint32_t each) {
     }
 }
 
+// The same run, killed after its first checkpoint or later, and gone on with.
+Json resumed_after_kill(const Arguments& flags, const fs::path& out) {
+  Process process(flags + Arguments{"--threads", "1", "--out", out.string()}, out);
+  REQUIRE(process.wait_until([&] { return fs::exists(out / "weights/last.safetensors"); }));
+  process.signal(SIGKILL);
+  process.wait();
+  const RunResult r = run_sigma({"train", "--resume", "--quiet", "--json", "--out", out.string()});
+  INFO(r.err);
+  REQUIRE(r.exit_code == 0);
+  return last_line_json(r.out);
+}
+
 }  // namespace
 
-TEST_CASE("every augmentation, sampler and weight gives the same bits with one, two and three threads",
-          "[determinism]") {
+TEST_CASE(
+    "every augmentation, sampler and weight gives the same bits with one, two and three threads "
+    "and after a kill",
+    "[determinism][resume]") {
   TemporaryFolder folder;
   std::vector<Arguments> cases;
   for (const char* augment : {"rotate", "affine", "jitter", "cutout", "mixup", "cutmix",
@@ -59,6 +73,7 @@ TEST_CASE("every augmentation, sampler and weight gives the same bits with one, 
     const std::string one = weights_of(short_run() + cases[i], out("1"));
     CHECK(weights_of(short_run() + cases[i], out("2"), "2") == one);
     CHECK(weights_of(short_run() + cases[i], out("3"), "3") == one);
+    CHECK(resumed_after_kill(short_run() + cases[i], out("killed")).at("weights_sha256") == one);
     CHECK(seen.insert(one).second);  // and it does something
   }
 }
@@ -74,15 +89,7 @@ TEST_CASE("a run of a folder with everything on, killed, resumes to the same bit
                 "rows=2"};
   const std::string whole = weights_of(flags, folder / "whole");
   for (int i = 0; i < 3; ++i) {
-    const fs::path run = folder / std::to_string(i);
-    Process process(flags + Arguments{"--threads", "1", "--out", run.string()}, run);
-    REQUIRE(process.wait_until([&] { return fs::exists(run / "weights/last.safetensors"); }));
-    process.signal(SIGKILL);
-    process.wait();
-    const RunResult r = run_sigma({"train", "--resume", "--quiet", "--json", "--out", run.string()});
-    INFO(r.err);
-    REQUIRE(r.exit_code == 0);
-    const Json summary = last_line_json(r.out);
+    const Json summary = resumed_after_kill(flags, folder / std::to_string(i));
     CHECK(summary.at("weights_sha256") == whole);
     CHECK(summary.at("best_chosen_on") == "validation");
     CHECK(summary.at("validation_accuracy") ==
@@ -116,6 +123,7 @@ TEST_CASE("the size that images were brought to travels with the network", "[cli
   INFO(eval.err);
   REQUIRE(eval.exit_code == 0);
   CHECK(last_line_json(eval.out).at("images") == 20);
+  CHECK(last_line_json(eval.out).at("part") == "validation");
   CHECK(last_line_json(eval.out).at("test_accuracy") == summary.at("validation_accuracy"));
   CHECK(contains(eval.out, "20 validation images"));
   // Another folder without parts is a test set as a whole.

@@ -1,9 +1,10 @@
-#include "data/formats/image.h"
+#include "data/formats/exif.h"
 
 #include <zlib.h>
 
 #include <cstdlib>
 
+#include "data/transforms/resize.h"
 #include "tests/fuzz/target.h"
 #include "tests/support/sample_bytes.h"
 
@@ -24,10 +25,35 @@ std::string palette_png() {
          test::png_chunk("tRNS", "a") + test::png_chunk("IDAT", packed) + test::png_chunk("IEND", "");
 }
 
+// A JPEG with an Exif block before all else: little-endian, one entry before the orientation.
+std::string turned_jpeg() {
+  const std::string entry1("\x00\x01\x03\x00\x01\x00\x00\x00\x01\x00\x00\x00", 12),
+      entry2("\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00", 12);
+  const std::string exif =
+      std::string("Exif\0\0II\x2a\x00\x08\x00\x00\x00\x02\x00", 16) + entry1 + entry2 + std::string(4, '\0');
+  const std::string file = test::jpeg(9, 8, 3, test::some_pixels(216));
+  return file.substr(0, 2) + "\xff\xe1" + std::string(1, '\0') + static_cast<char>(exif.size() + 2) + exif +
+         file.substr(2);
+}
+
+// 16 bits a sample, grey, of which one is transparent: the rows of a grey and alpha PNG with another header.
+std::string deep_png() {
+  const std::string pairs = test::png(6, 5, 4, test::some_pixels(60));
+  std::string header = pairs.substr(16, 13);
+  header[8] = 16;
+  header[9] = 0;
+  return pairs.substr(0, 8) + test::png_chunk("IHDR", header) +
+         test::png_chunk("tRNS", std::string(2, '\1')) + pairs.substr(33);
+}
+
 std::vector<std::string> seeds() {
-  std::vector<std::string> files = {test::progressive_jpeg(), test::separate_scans_jpeg(),
-                                    test::grey_progressive_jpeg(), palette_png(),
-                                    test::jpeg(9, 8, 3, test::some_pixels(216))};
+  std::vector<std::string> files = {test::progressive_jpeg(),
+                                    test::separate_scans_jpeg(),
+                                    test::grey_progressive_jpeg(),
+                                    palette_png(),
+                                    test::jpeg(9, 8, 3, test::some_pixels(216)),
+                                    turned_jpeg(),
+                                    deep_png()};
   for (uint8_t color : {0, 2, 4, 6})
     files.push_back(test::png(6, 5, color,
                               test::some_pixels(size_t{30} * static_cast<size_t>(test::channels_of(color)))));
@@ -53,10 +79,12 @@ Bytes with_right_checksums(Bytes b) {
 
 void parse(const Bytes& bytes) {
   const Bytes file = with_right_checksums(bytes);
+  exif_orientation(file);  // of what no decoder would take, too
   const Image a = decode_image(file, "file");
   const Image b = decode_image(file, "file");
   if (a.pixels != b.pixels) std::abort();  // what is decoded depends on the file alone
   to_channels(a, 4 - a.channels);
+  fitted(a, 7, 5);
 }
 
 }  // namespace
