@@ -20,9 +20,9 @@ sigma_together(sigma_autograd ops autograd/arithmetic.cpp autograd/complex.cpp a
 sigma_together(sigma_layers modules layers/all_layers.cpp layers/checks.cpp layers/module.cpp layers/role.cpp
                layers/save.cpp layers/table.cpp layers/layer_text.cpp)
 sigma_together(sigma_layers norms layers/*norm*.cpp)
-sigma_together(sigma_layers layers layers/activations.cpp layers/affine.cpp layers/conv2d.cpp layers/cross_entropy.cpp
+sigma_together(sigma_layers layers layers/activations.cpp layers/affine.cpp layers/conv2d.cpp layers/conv_transpose2d.cpp layers/cross_entropy.cpp
                layers/dropout.cpp layers/flatten.cpp layers/linear.cpp layers/pooling.cpp layers/residual.cpp
-               layers/sequential.cpp)
+               layers/sequential.cpp layers/softmax.cpp layers/upsample.cpp)
 sigma_together(sigma_layers fused layers/fused/*.cpp)
 sigma_together(sigma_layers passes layers/passes/*.cpp)
 sigma_together(sigma_layers networks layers/networks/e*.cpp layers/networks/n*.cpp layers/networks/[st]*.cpp)

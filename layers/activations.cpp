@@ -14,7 +14,9 @@ Variable activation(const char* name, Activation kind, const Variable& x, double
     using T = decltype(zero);
     kernels::activation_forward(kind, x.numel(), x.value().data<T>(), Compute<T>(slope), y.mutable_data<T>());
   });
-  SavedTensor saved(kind == Activation::leaky_relu || kind == Activation::gelu ? x.value() : y);
+  const bool keeps_input =
+      kind == Activation::leaky_relu || kind == Activation::gelu || kind == Activation::silu;
+  SavedTensor saved(keeps_input ? x.value() : y);
   auto backward = [saved, kind, slope](const std::vector<Tensor>& grads,
                                        const Node& self) -> std::vector<Tensor> {
     const Tensor& s = saved.get(self);
@@ -38,6 +40,7 @@ Variable leaky_relu(const Variable& x, double slope) {
 Variable sigmoid(const Variable& x) { return activation("sigmoid", Activation::sigmoid, x); }
 Variable tanh(const Variable& x) { return activation("tanh", Activation::tanh, x); }
 Variable gelu(const Variable& x) { return activation("gelu", Activation::gelu, x); }
+Variable silu(const Variable& x) { return activation("silu", Activation::silu, x); }
 
 std::vector<LayerExample> ReLU::examples() { return {example<ReLU>("", {4, 6})}; }
 
@@ -64,5 +67,9 @@ std::vector<LayerWord> Tanh::words() { return {elementwise_word<Tanh>("tanh")}; 
 std::vector<LayerExample> GELU::examples() { return {example<GELU>("", {4, 6})}; }
 
 std::vector<LayerWord> GELU::words() { return {elementwise_word<GELU>("gelu")}; }
+
+std::vector<LayerExample> SiLU::examples() { return {example<SiLU>("", {4, 6})}; }
+
+std::vector<LayerWord> SiLU::words() { return {elementwise_word<SiLU>("silu")}; }
 
 }  // namespace sigma

@@ -5,6 +5,7 @@
 //   sigmoid     1 / (1 + exp(-x))
 //   tanh        tanh(x)
 //   gelu        x Phi(x), exact (erf) form; Hendrycks and Gimpel 2016
+//   silu        x sigmoid(x), also called swish; Elfwing, Uchibe and Doya 2017
 //
 // Any shape; y has that of x. Saved for backward: the output for relu, sigmoid and tanh, the input for the
 // others. Each can be differentiated once.
@@ -19,6 +20,7 @@ Variable leaky_relu(const Variable& x, double slope = 0.01);
 Variable sigmoid(const Variable& x);
 Variable tanh(const Variable& x);
 Variable gelu(const Variable& x);
+Variable silu(const Variable& x);
 
 class ReLU : public Module {
  public:
@@ -73,5 +75,14 @@ class GELU : public Module {
   std::string kind() const override { return "GELU"; }
 };
 SIGMA_LAYER(GELU);
+
+class SiLU : public Module {
+ public:
+  static std::vector<LayerExample> examples();
+  static std::vector<LayerWord> words();
+  Variable forward(const Variable& x) override { return silu(x); }
+  std::string kind() const override { return "SiLU"; }
+};
+SIGMA_LAYER(SiLU);
 
 }  // namespace sigma

@@ -67,6 +67,8 @@ void forward(Activation kind, int64_t n, const X* x, Compute<X> slope, X* y) {
       return each(n, x, y, [](T v) { return std::tanh(v); });
     case Activation::gelu:
       return each(n, x, y, [](T v) { return T(0.5) * v * (T(1) + std::erf(v * T(kInvSqrt2))); });
+    case Activation::silu:
+      return each(n, x, y, [](T v) { return v * sigmoid(v); });
   }
 }
 
@@ -87,6 +89,11 @@ void backward(Activation kind, int64_t n, const X* g, const X* saved, Compute<X>
         T cdf = T(0.5) * (T(1) + std::erf(s * T(kInvSqrt2)));
         T pdf = T(kInvSqrt2Pi) * std::exp(T(-0.5) * s * s);
         return d * (cdf + s * pdf);
+      });
+    case Activation::silu:
+      return each(n, g, saved, dx, [](T d, T s) {
+        const T sig = sigmoid(s);
+        return d * (sig + s * sig * (T(1) - sig));
       });
   }
 }

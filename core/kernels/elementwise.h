@@ -7,12 +7,12 @@
 
 namespace sigma::kernels {
 
-enum class Activation : uint8_t { relu, leaky_relu, sigmoid, tanh, gelu };
+enum class Activation : uint8_t { relu, leaky_relu, sigmoid, tanh, gelu, silu };
 
 // y = f(x). `slope` is leaky_relu's. Values are float, double or bfloat16.
 template <class X>
 void activation_forward(Activation kind, int64_t n, const X* x, Compute<X> slope, X* y);
-// dx = g * f'. `saved` is y for relu, sigmoid and tanh, and x for leaky_relu and gelu.
+// dx = g * f'. `saved` is y for relu, sigmoid and tanh, and x for leaky_relu, gelu and silu.
 template <class X>
 void activation_backward(Activation kind, int64_t n, const X* g, const X* saved, Compute<X> slope, X* dx);
 

@@ -44,8 +44,7 @@ struct Tree {
   std::vector<Item> items;
 };
 
-constexpr size_t kMaxText = 1 << 16;  // bytes
-constexpr int kMaxDepth = 32;         // of braces in each other
+constexpr int kMaxDepth = 32;  // of braces in each other
 
 // Throws TextError.
 Tree parse(const std::string& text);

@@ -1,6 +1,7 @@
 #include "layers/networks/tokens.h"
 
 #include "core/text.h"
+#include "layers/networks/network_text.h"
 
 namespace sigma::networks {
 namespace {
@@ -23,8 +24,9 @@ std::string character(const std::string& text, size_t at) {
 
 std::vector<Token> tokens_of(const std::string& text) {
   TextPlace at;
-  if (text.size() > kMaxText)
-    throw TextError(at, fmt::format("expected a text of at most {} bytes, got {}", kMaxText, text.size()));
+  if (text.size() > kMaxNetworkText)
+    throw TextError(at,
+                    fmt::format("expected a text of at most {} bytes, got {}", kMaxNetworkText, text.size()));
   std::vector<Token> tokens;
   for (size_t i = 0; i < text.size();) {
     const char c = text[i];

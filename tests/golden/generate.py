@@ -105,6 +105,49 @@ def conv2d():
     golden.save()
 
 
+def conv_transpose2d():
+    golden = Golden("conv_transpose2d", 43)
+    for shape, out, options in [
+            ((2, 3, 3, 4), 4, dict(kernel=(2, 2), stride=(2, 2))),
+            ((2, 3, 3, 4), 4, dict(kernel=(2, 2), stride=(2, 2), bias=False)),
+            ((1, 1, 1, 1), 1, dict(kernel=(1, 1))),
+            ((1, 1, 1, 1), 2, dict(kernel=(3, 3))),
+            ((2, 2, 5, 4), 3, dict(kernel=(3, 3), padding=(1, 1))),
+            ((2, 5, 4, 3), 3, dict(kernel=(1, 1), stride=(2, 2), bias=False)),
+            ((2, 5, 4, 3), 3, dict(kernel=(1, 1), stride=(2, 2), output_padding=(1, 1))),
+            ((2, 2, 3, 3), 2, dict(kernel=(3, 3), stride=(2, 2), padding=(1, 1), output_padding=(1, 1))),
+            ((2, 2, 3, 4), 2, dict(kernel=(3, 3), stride=(3, 2), padding=(2, 1), output_padding=(2, 0), bias=False)),
+            ((1, 2, 4, 4), 3, dict(kernel=(4, 4), stride=(2, 2), padding=(1, 1))),
+            ((2, 3, 4, 5), 2, dict(kernel=(3, 2), stride=(2, 1), padding=(2, 1), dilation=(1, 2))),
+            ((1, 2, 4, 4), 2, dict(kernel=(3, 3), dilation=(2, 2))),
+            ((1, 2, 4, 5), 3, dict(kernel=(2, 3), padding=(2, 3), dilation=(3, 2), stride=(1, 2))),
+            ((2, 2, 4, 3), 3, dict(kernel=(3, 3), dilation=(2, 2), output_padding=(1, 1))),
+            ((2, 4, 5, 4), 6, dict(kernel=(3, 3), padding=(1, 1), groups=2)),
+            ((2, 4, 3, 4), 2, dict(kernel=(2, 2), stride=(2, 2), groups=2, bias=False)),
+            ((2, 6, 4, 4), 6, dict(kernel=(3, 3), padding=(1, 1), groups=6)),
+            ((2, 3, 4, 3), 6, dict(kernel=(3, 3), padding=(1, 1), groups=3, stride=(2, 2))),
+            ((1, 6, 3, 3), 9, dict(kernel=(2, 2), groups=3, dilation=(2, 2), stride=(2, 1), padding=(1, 1))),
+            ((2, 2, 1, 5), 3, dict(kernel=(1, 4), stride=(1, 2), padding=(0, 2))),
+            ((1, 17, 3, 3), 5, dict(kernel=(2, 2))),
+            ((2, 1, 3, 3), 17, dict(kernel=(3, 3), padding=(1, 1)))]:
+        o = {"in": shape[1], "out": out, "stride": (1, 1), "padding": (0, 0), "output_padding": (0, 0),
+             "dilation": (1, 1), "groups": 1, "bias": True, **options}
+        net = nn.ConvTranspose2d(o["in"], out, o["kernel"], o["stride"], o["padding"], o["output_padding"],
+                                 o["groups"], o["bias"], o["dilation"])
+        golden.module(net, shape, o)
+    golden.save()
+
+
+def upsample():
+    golden = Golden("upsample", 44)
+    shapes = [(2, 3, 3, 4), (1, 1, 1, 1), (2, 2, 1, 5), (1, 4, 5, 2), (2, 17, 1, 2), (1, 66, 1, 2)]
+    for i in range(24):
+        scale = [(2, 2), (3, 1), (1, 4), (2, 3)][i % 4]
+        mode = ["nearest", "bilinear"][i // 4 % 2]
+        golden.module(nn.Upsample(scale_factor=scale, mode=mode), shapes[i // 4], {"scale": scale, "mode": mode})
+    golden.save()
+
+
 def linear():
     golden = Golden("linear", 2)
     shapes = [(5, 7), (1, 1), (1, 8), (8, 1), (3, 16), (4, 17), (2, 33), (16, 3), (7, 5), (2, 3, 5), (2, 2, 2, 3), (9,),
@@ -166,7 +209,7 @@ def activations():
     shapes = [(1,), (7,), (8,), (9,), (15,), (16,), (17,), (31,), (33,), (64,), (65,), (3, 5), (2, 3, 4), (2, 3, 2, 2),
               (2, 1, 3, 3), (1, 17, 2, 1), (4, 4), (0, 3), (2, 2, 2, 2, 2), (100,), (6, 6), (40,)]
     for layer, kind, seed in [("relu", nn.ReLU, 5), ("leaky_relu", nn.LeakyReLU, 6), ("sigmoid", nn.Sigmoid, 7),
-                              ("tanh", nn.Tanh, 8), ("gelu", nn.GELU, 9)]:
+                              ("tanh", nn.Tanh, 8), ("gelu", nn.GELU, 9), ("silu", nn.SiLU, 42)]:
         golden = Golden(layer, seed)
         for i, shape in enumerate(shapes):
             x = golden.normal(*shape, scale=[1, 3, 0.1, 10][i % 4])
@@ -400,6 +443,8 @@ def main():
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
     conv2d()
+    conv_transpose2d()
+    upsample()
     linear()
     batch_norm("batch_norm1d", nn.BatchNorm1d, [(6, 4), (3, 4, 5), (2, 3), (5, 1), (4, 17), (2, 3, 1), (8, 2), (1, 2, 7),
                                                 (3, 8, 2)])

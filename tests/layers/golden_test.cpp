@@ -140,6 +140,31 @@ TEST_CASE("Conv2d agrees with PyTorch", "[golden]") {
   check_layer("conv2d", make, linear_bounds());
 }
 
+TEST_CASE("ConvTranspose2d agrees with PyTorch", "[golden]") {
+  auto make = [](const GoldenCase& c) {
+    ConvTranspose2dOptions o{.kernel = c.pair("kernel"),
+                             .stride = c.pair("stride"),
+                             .padding = c.pair("padding"),
+                             .output_padding = c.pair("output_padding"),
+                             .dilation = c.pair("dilation"),
+                             .groups = c.options.at("groups"),
+                             .bias = c.flag("bias")};
+    return std::make_shared<ConvTranspose2d>(c.options.at("in").get<int64_t>(),
+                                             c.options.at("out").get<int64_t>(), o);
+  };
+  check_layer("conv_transpose2d", make, linear_bounds());
+}
+
+// A pixel is a sum of at most four products; weights that are rounded themselves hide that number.
+TEST_CASE("Upsample agrees with PyTorch, nearest and bilinear", "[golden]") {
+  auto make = [](const GoldenCase& c) {
+    const bool bilinear = c.options.at("mode") == "bilinear";
+    return std::make_shared<Upsample>(
+        UpsampleOptions{c.pair("scale"), bilinear ? UpsampleMode::bilinear : UpsampleMode::nearest});
+  };
+  check_layer("upsample", make, linear_bounds(36));
+}
+
 TEST_CASE("Linear agrees with PyTorch", "[golden]") {
   auto make = [](const GoldenCase& c) {
     return std::make_shared<Linear>(c.options.at("in").get<int64_t>(), c.options.at("out").get<int64_t>(),
@@ -159,6 +184,7 @@ TEST_CASE("ReLU agrees with PyTorch", "[golden]") { check_activation<ReLU>("relu
 TEST_CASE("Sigmoid agrees with PyTorch", "[golden]") { check_activation<Sigmoid>("sigmoid"); }
 TEST_CASE("Tanh agrees with PyTorch", "[golden]") { check_activation<Tanh>("tanh"); }
 TEST_CASE("GELU agrees with PyTorch", "[golden]") { check_activation<GELU>("gelu"); }
+TEST_CASE("SiLU agrees with PyTorch", "[golden]") { check_activation<SiLU>("silu"); }
 TEST_CASE("LeakyReLU agrees with PyTorch", "[golden]") {
   auto make = [](const GoldenCase& c) {
     return std::make_shared<LeakyReLU>(LeakyReLUOptions{.negative_slope = c.options.at("slope")});
