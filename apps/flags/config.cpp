@@ -58,6 +58,18 @@ bool written(const Flag& f) {
   return (f.has(kIdentity) || f.has(kRestored)) && (list || !f.text().empty());
 }
 
+// As a shell takes it for one word.
+std::string shell_word(const std::string& text) {
+  if (text.find_first_of(" \t\n'\"\\$`*?{}()<>|&;#~") == text.npos) return text;
+  std::string quoted = "'";
+  for (char c : text)
+    if (c == '\'')
+      quoted += "'\\''";
+    else
+      quoted += c;
+  return quoted + "'";
+}
+
 std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 }  // namespace
@@ -86,7 +98,7 @@ std::string command_line(const Options& options) {
   for (const Flag& f : flags_of_run(copy)) {
     const std::string value = f.text();
     if (!f.has(kIdentity) || value.empty() || value == "-1") continue;  // -1: not given
-    if (!f.is_switch()) text += fmt::format(" {} {}", f.name, value);
+    if (!f.is_switch()) text += fmt::format(" {} {}", f.name, shell_word(value));
     if (f.is_switch() && value == "true") text += " " + f.name;
   }
   return text;

@@ -17,7 +17,7 @@ struct Options;
 enum FlagGroup : unsigned {
   kNone = 0,      // only where a verb names the flag
   kData = 1,      // --data --data-dir --limit-*
-  kModel = 2,     // --model --batch-norm
+  kModel = 2,     // --model --batch-norm --norm
   kTraining = 4,  // --epochs ... --precision
   kRun = 8,       // --out --overwrite --dry-run --config
   kResume = 16,   // --resume
@@ -35,7 +35,8 @@ enum FlagTrait : unsigned {
   kRestored = 2,  // in config.json; a run that is resumed takes it from there, unless told otherwise
   kPath = 4,      // a path, or folder:PATH: absolute in the files of a run
   kList = 8,      // comma-separated values, each checked, where the verb has kLists
-  kRequired = 16
+  kRequired = 16,
+  kNetwork = 32  // FILE.net stands for the text in it, which a run then keeps
 };
 
 using FlagValue = std::variant<bool*, int*, int64_t*, uint64_t*, double*, std::string*, std::vector<double>*,

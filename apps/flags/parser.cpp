@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "core/file.h"
 #include "core/text.h"
+#include "layers/networks/models.h"
 
 namespace sigma::app {
 namespace {
@@ -123,6 +125,20 @@ void take_words(const Verb& verb, const std::vector<std::string>& words) {
     fail(ErrorKind::usage, verb.name(), "unexpected argument \"{}\"", printable(words[next]));
 }
 
+// What --model says: a file's text in its place.
+std::string network_of(const std::string& model) {
+  const std::string ending = ".net";
+  if (model.size() <= ending.size() ||
+      model.compare(model.size() - ending.size(), ending.size(), ending) != 0)
+    return model;
+  const Bytes bytes = read_file(model, kMaxNetworkText);
+  const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  try {
+    check_network_text(text);
+  } catch (const Error& e) { throw e.at(model); }
+  return text;
+}
+
 void take_settings(Call& call, const Settings& settings) {
   Options& o = *call.options;
   for (const Flag& f : call.flags) {
@@ -138,7 +154,7 @@ void take_settings(Call& call, const Settings& settings) {
     if (!given && f.has(kRequired))
       fail(ErrorKind::usage, call.verb->name(), "{} is required: {}", f.name, f.about);
     if (!given) continue;
-    if (!all_count) f.set(*last, call.verb->has_lists());
+    if (!all_count) f.set(f.has(kNetwork) ? network_of(*last) : *last, call.verb->has_lists());
     o.given.push_back(f.name);
   }
 }

@@ -30,6 +30,8 @@ std::vector<FlagCheck> range_of(const HyperParameter& h) {
   return {above, below(h.below, fmt::format("{} to less than {}", h.least, h.below))};
 }
 
+void check_norm(const std::string& text) { (void)Norm(text); }
+
 // The hyper-parameters of all optimizers; some share one.
 void add_hyper_parameters(std::vector<Flag>& flags, Options& options) {
   for (const OptimizerEntry& e : optimizer_table())

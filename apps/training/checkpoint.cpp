@@ -9,9 +9,16 @@ namespace sigma {
 namespace fs = std::filesystem;
 
 NetworkRecord record_of(const TrainSetup& s, const Dataset& dataset) {
-  return {s.model,      absolute_data_name(dataset.name), s.input,
-          s.batch_norm, s.loader.normalization,           dataset.class_names,
-          s.factors};
+  const bool named = s.model == kOwnNetwork || is_model_name(s.model);
+  return {.name = named ? s.model : model_label(s.model),
+          .data = absolute_data_name(dataset.name),
+          .input = s.input,
+          .batch_norm = s.batch_norm,
+          .normalization = s.loader.normalization,
+          .class_names = dataset.class_names,
+          .factors = s.factors,
+          .text = named ? "" : s.model,
+          .norm = s.norm};
 }
 
 Checkpoint checkpoint_of(const Trainer& trainer, RunRecord run) {
@@ -57,7 +64,7 @@ SavedModel model_from(const Checkpoint& c, const std::string& path) {
   try {
     // A layer in two factors is there whole for a moment; one of rank 1 is hundreds of times smaller.
     AllocationScope limit(64 * bytes + (size_t{16} << 20));
-    m.model = make_model(m.name, m.input, m.batch_norm);
+    m.model = make_model(m.network(), m.input, norm_of(m.batch_norm, m.norm));
     apply_factors(*m.model, m.factors, false);
     m.model->load_state_dict(StateDict::of(c.weights));
   } catch (const Error& e) {

@@ -13,13 +13,17 @@ namespace sigma {
 
 // What is known of a network beside its weights.
 struct NetworkRecord {
-  std::string name;  // "resnet20", or kOwnNetwork
+  std::string name;  // "resnet20", how a network's text begins, or kOwnNetwork
   std::string data;  // what it was trained on; the path of a folder is absolute
   ModelInput input;
   bool batch_norm = true;
   Normalization normalization;
   std::vector<std::string> class_names;
   std::vector<Factor> factors;  // layers in two factors, see layers/passes/factor.h
+  std::string text;             // the network's, unless the name says which
+  std::string norm = "batch";   // see TrainSetup
+
+  const std::string& network() const { return text.empty() ? name : text; }  // TrainSetup's model
 };
 NetworkRecord record_of(const TrainSetup& setup, const Dataset& dataset);
 

@@ -74,6 +74,8 @@ NetworkRecord network_from(const SafeTensors& content, const Json& meta, const s
   n.normalization.mean = json_get<std::vector<double>>(meta, "mean", kKind, at);
   n.normalization.std = json_get<std::vector<double>>(meta, "std", kKind, at);
   n.factors = factors_from(meta, at);
+  n.text = json_get_or<std::string>(meta, "network", "", kKind, at);
+  n.norm = json_get_or<std::string>(meta, "norm", "batch", kKind, at);
   check_network(n, kKind, at);
   if (whitens(n.normalization.kind))
     n.normalization.whitening = whitening_from(content, meta, n.input, place);
@@ -145,10 +147,23 @@ std::optional<RunRecord> run_from(const SafeTensors& content, const Json& meta, 
 
 }  // namespace
 
+namespace {
+void check_model(const NetworkRecord& n, ErrorKind kind, const std::string& place) {
+  if (n.text.empty() && n.name != kOwnNetwork && !is_model_name(n.name))
+    fail(kind, place, "model: unknown name {}, expected one of {}", quoted(n.name),
+         join(model_names(), ", "));
+  try {
+    (void)Norm(n.norm);
+    if (!n.text.empty()) check_network_text(n.text);
+  } catch (const Error& e) { fail(kind, place, "{}", e.what()); }
+  if (!n.text.empty() && n.name != model_label(n.text))
+    fail(kind, place, "model: expected {}, how its text begins, got {}", quoted(model_label(n.text)),
+         quoted(n.name));
+}
+}  // namespace
+
 void check_network(const NetworkRecord& n, ErrorKind kind, const std::string& place) {
-  const auto& models = model_names();
-  if (n.name != kOwnNetwork && std::find(models.begin(), models.end(), n.name) == models.end())
-    fail(kind, place, "model: unknown name {}, expected one of {}", quoted(n.name), join(models, ", "));
+  check_model(n, kind, place);
   if (n.input.channels != 1 && n.input.channels != 3)
     fail(kind, place, "expected input of 1 or 3 channels, got {}", n.input.channels);
   for (int64_t side : {n.input.height, n.input.width})
@@ -242,7 +257,9 @@ SafeTensors content_of(const Checkpoint& c) {
   Json meta;
   content.tensors = c.weights;
   meta["model"] = n.name;
+  if (!n.text.empty()) meta["network"] = n.text;
   meta["batch_norm"] = n.batch_norm;
+  if (n.norm != "batch") meta["norm"] = n.norm;
   meta["data"] = n.data;
   meta["input"] = {n.input.channels, n.input.height, n.input.width};
   meta["classes"] = n.class_names;

@@ -75,7 +75,7 @@ void check_init_fits(const TrainSetup& setup, Module& model) {
   std::vector<Layer> layers = layers_of(model);
   if (layers.empty() || !layers[0].affine || !layers[0].affine->form().convolution)
     fail(ErrorKind::usage, "init", "patch-whitening needs a network that begins with a convolution, {} {}",
-         setup.model,
+         model_label(setup.model),
          layers.empty() ? "has no parameters"
                         : fmt::format("begins with {} {}", layers[0].kind, layers[0].path));
 }

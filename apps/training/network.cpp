@@ -9,7 +9,7 @@
 namespace sigma {
 
 ModulePtr make_network(const TrainSetup& s) {
-  ModulePtr model = make_model(s.model, s.input, s.batch_norm, s.seed);
+  ModulePtr model = make_model(s.model, s.input, norm_of(s), s.seed);
   apply_factors(*model, s.factors, false);
   if (s.weights) model->load_state_dict(*s.weights);
   return model;
@@ -42,8 +42,8 @@ void check_fit(const TrainSetup& setup, int64_t train_images) {
   const uint64_t have = platform::available_memory();
   if (need > static_cast<double>(have))
     fail(ErrorKind::memory, "memory",
-         "a step of {} with a batch of {} needs about {:.1f} GB, {:.1f} GB are available", setup.model,
-         setup.loader.batch_size, need / 1e9, static_cast<double>(have) / 1e9);
+         "a step of {} with a batch of {} needs about {:.1f} GB, {:.1f} GB are available",
+         model_label(setup.model), setup.loader.batch_size, need / 1e9, static_cast<double>(have) / 1e9);
 }
 
 std::string weights_sha256(const Module& model) {

@@ -21,13 +21,14 @@ struct OptimizerSetup {
   bool decay_all = true;  // false: weight decay leaves out biases and normalization (Module::decays)
 };
 
-// The name of a network that is none of layers/networks/models.h: a program's own.
+// The name of a network that is no text: a program's own.
 inline const std::string kOwnNetwork = "own";
 
 struct TrainSetup {
-  std::string model = "cnn";  // see layers/networks/models.h
+  std::string model = "cnn";  // a demo network or a network's text, see layers/networks/models.h
   ModelInput input;
   bool batch_norm = true;
+  std::string norm = "batch";    // what stands where the network has bn, with batch_norm; see Norm
   std::string init = "default";  // see initial_weights.h
   LoaderOptions loader;
   OptimizerSetup optimizer;
@@ -39,8 +40,14 @@ struct TrainSetup {
   uint64_t seed = 0;
 };
 
-// The network of a setup, before any step. Throws kind usage for an unknown name, or an input or factors that
-// do not fit, kind checkpoint for weights that do not.
+// What stands where a network has bn: nothing without batch_norm.
+inline Norm norm_of(bool batch_norm, const std::string& norm) {
+  return batch_norm ? Norm(norm) : Norm("none");
+}
+inline Norm norm_of(const TrainSetup& setup) { return norm_of(setup.batch_norm, setup.norm); }
+
+// The network of a setup, before any step. Throws kind usage for an unknown name or a wrong text, or an input
+// or factors that do not fit, kind checkpoint for weights that do not.
 ModulePtr make_network(const TrainSetup& setup);
 
 // A network's parameters for an optimizer: one group, or one with weight decay and one without.

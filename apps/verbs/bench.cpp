@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/run/output.h"
+#include "apps/training/network.h"
 #include "core/kernels/gemm.h"
 #include "core/kernels/simd.h"
 #include "core/parallel.h"
@@ -31,6 +32,9 @@ BenchVerb::BenchVerb(std::string part, std::string about, unsigned groups)
     : Verb("bench " + std::move(part), std::move(about), groups | kThreads) {
   flag("--seconds", seconds_, "how long to measure", kPlain,
        {between_open(0, 3600, "more than 0 and at most 3600")});
+  if ((groups & kModel) == 0) return;
+  use("--data", "take the input size of this data set");
+  use("--data-dir");
 }
 
 int BenchVerb::run(const Options& o) {
@@ -50,8 +54,9 @@ std::string machine_text() {
 }
 
 BenchModel bench_model(const Options& o) {
-  const ModelInput input = default_input(o.model);
-  ModulePtr model = make_model(o.model, input, parse_switch("--batch-norm", o.batch_norm), o.seed);
+  const ModelInput input = input_for(o);
+  ModulePtr model =
+      make_model(o.model, input, norm_of(parse_switch("--batch-norm", o.batch_norm), o.norm), o.seed);
   const double flops = 2.0 * static_cast<double>(total_macs(trace(*model, input.shape(1)))) *
                        static_cast<double>(o.batch_size);
   return {model, Variable(random_images(input, o.batch_size)), flops};
@@ -63,8 +68,8 @@ void report_speed(const Options& o, const char* what, double seconds, double flo
   const double images = static_cast<double>(o.batch_size) / seconds, gflops = flops / seconds / 1e9;
   if (!o.json) {
     print(fmt::format("{} {} batch {}: {:.0f} images/s, {:.3f} ms a step, {:.1f} GFLOP/s, peak {} MB, {}",
-                      what, o.model, o.batch_size, images, seconds * 1e3, gflops, usage.ru_maxrss / 1024,
-                      machine_text()));
+                      what, model_label(o.model), o.batch_size, images, seconds * 1e3, gflops,
+                      usage.ru_maxrss / 1024, machine_text()));
     return;
   }
   auto round = [](double v, double unit) { return std::round(v / unit) * unit; };
@@ -78,7 +83,7 @@ void report_speed(const Options& o, const char* what, double seconds, double flo
               {"blas_core", kernels::blas_core()},
               {"model", o.model},
               {"batch_size", o.batch_size},
-              {"batch_norm", o.batch_norm == "on"}});
+              {"batch_norm", o.batch_norm == "on" && o.norm == "batch"}});
 }
 
 void refuse_wrong_result(bool right, const std::string& what) {

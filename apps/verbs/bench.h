@@ -15,6 +15,7 @@ class BenchVerb : public Verb {
  public:
   // Threads set, the machine's arithmetic checked, what disturbs measurements told.
   int run(const Options& options) final;
+  void set_defaults(Options& options) const override { options.data.clear(); }
 
  protected:
   BenchVerb(std::string part, std::string about, unsigned groups = kNone);

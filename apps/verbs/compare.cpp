@@ -47,6 +47,7 @@ struct Plan {
 TrainSetup base_setup(const Options& o, const Dataset& data) {
   TrainSetup s;
   s.model = o.model;
+  s.norm = o.norm;
   s.input = {data.channels(), data.height(), data.width(), data.classes()};
   s.loader.batch_size = std::min(o.batch_size, data.train.size());
   s.loader.augmentation = augmentation_for(o);
@@ -71,7 +72,7 @@ Plan plan_for(const Options& o, const Dataset& data) {
   Plan plan;
   TrainSetup base = base_setup(o, data);
   Comparison& c = plan.comparison;
-  c.model = o.model;
+  c.model = model_label(o.model);
   c.data = o.data;
   c.schedule = o.schedule;
   c.command = command_line(o);
@@ -101,7 +102,7 @@ Plan plan_for(const Options& o, const Dataset& data) {
   }
   plan.probe = find_probe(base, o.histogram_layer);
   c.histogram_layer = plan.probe.norm;
-  c.parameters = make_model(base.model, base.input, true)->parameter_count();
+  c.parameters = make_model(base.model, base.input, Norm(base.norm))->parameter_count();
   c.environment = json_text(environment(), 2);
   return plan;
 }
@@ -299,8 +300,8 @@ class Compare : public Verb {
       note(
           fmt::format("{} arms x {} seeds: {} on {} ({} training, {} test images), batch {}, {} steps each, "
                       "{} threads",
-                      c.arms.size(), o.seeds, o.model, o.data, data.train.size(), data.test.size(),
-                      c.batch_size, c.steps, num_threads()));
+                      c.arms.size(), o.seeds, model_label(o.model), o.data, data.train.size(),
+                      data.test.size(), c.batch_size, c.steps, num_threads()));
     const Json config = flags_json(o);
     if (o.dry_run) {
       print_json(config, o.json ? -1 : 2);

@@ -59,7 +59,7 @@ double percentile(std::vector<double>& v, double q) {
 }  // namespace
 
 Probe find_probe(const TrainSetup& setup, const std::string& wanted) {
-  ModulePtr model = make_model(setup.model, setup.input, true);
+  ModulePtr model = make_model(setup.model, setup.input, Norm(setup.norm));
   Probe probe;
   std::string all;
   model->visit([&](const std::string& path, Module& m) {
@@ -71,9 +71,12 @@ Probe find_probe(const TrainSetup& setup, const std::string& wanted) {
       if (wanted.empty() || wanted == name) probe = {name, join_path(path, children[i - 1].first)};
     }
   });
+  if (all.empty())
+    fail(ErrorKind::usage, "compare", "{} has no batch norm that there could be with and without",
+         model_label(setup.model));
   if (probe.norm.empty())
     fail(ErrorKind::usage, "--histogram-layer", "\"{}\" is no batch norm of {}, expected one of {}", wanted,
-         setup.model, all);
+         model_label(setup.model), all);
   return probe;
 }
 

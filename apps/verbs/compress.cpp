@@ -64,9 +64,10 @@ std::pair<double, double> measure_speed(const SavedModel& before, const SavedMod
   std::vector<ModulePtr> models;
   for (const SavedModel* m : {&before, &after}) {
     TrainSetup s;
-    s.model = m->name;
+    s.model = m->network();
     s.input = m->input;
     s.batch_norm = m->batch_norm;
+    s.norm = m->norm;
     s.factors = m->factors;
     models.push_back(make_network(s));
     models.back()->load_state_dict(m->model->state_dict());

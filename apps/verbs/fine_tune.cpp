@@ -37,8 +37,9 @@ Start start_of(const Options& given) {
       fail(ErrorKind::usage, flag, "the network of {} has {}, got {}", o.checkpoint, saved, value);
     value = saved;
   };
-  follow("--model", o.model, m.name);
+  follow("--model", o.model, m.network());
   follow("--batch-norm", o.batch_norm, m.batch_norm ? "on" : "off");
+  follow("--norm", o.norm, m.norm);
   follow("--normalize", o.normalize, m.normalization.kind);
   if (!o.mean.empty() || !o.std.empty() || o.whiten_epsilon > 0)
     fail(ErrorKind::usage, "--checkpoint",

@@ -22,9 +22,10 @@ TrainSetup setup_of(const Options& o, const Start& from, const Dataset& data) {
   s.model = o.model;
   s.input = {data.channels(), data.height(), data.width(), data.classes()};
   s.batch_norm = parse_switch("--batch-norm", o.batch_norm);
+  s.norm = o.norm;
   s.init = o.init;
   s.loader.batch_size = std::min(o.batch_size, data.train.size());
-  s.loader.min_last_batch = s.batch_norm ? 2 : 1;  // one image has no batch statistics
+  s.loader.min_last_batch = norm_of(s).kind() == "batch" ? 2 : 1;  // one image has no batch statistics
   if (from.network) {
     s.loader.normalization = from.network->normalization;
     s.factors = from.network->factors;
@@ -107,11 +108,12 @@ int run_train(const Options& given) {
                               : load_dataset(o.data, {o.data_dir, o.limit_train, o.limit_test});
   const TrainSetup s = setup_of(o, from, data);
   if (!o.quiet)
-    note(fmt::format(
-        "{} on {}: {} training and {} test images {}x{}x{}, {} classes; normalize {}; {} steps, "
-        "{} threads",
-        o.model, o.data, data.train.size(), data.test.size(), s.input.channels, s.input.height, s.input.width,
-        data.classes(), describe(s.loader.normalization), s.schedule.total_steps, num_threads()));
+    note(
+        fmt::format("{} on {}: {} training and {} test images {}x{}x{}, {} classes; normalize {}; {} steps, "
+                    "{} threads",
+                    model_label(o.model), o.data, data.train.size(), data.test.size(), s.input.channels,
+                    s.input.height, s.input.width, data.classes(), describe(s.loader.normalization),
+                    s.schedule.total_steps, num_threads()));
   if (o.dry_run) {
     print_json(flags_json(o), o.json ? -1 : 2);
     return 0;
