@@ -10,8 +10,8 @@ namespace sigma {
 namespace fs = std::filesystem;
 
 NetworkRecord record_of(const TrainSetup& s, const Dataset& dataset) {
-  const bool own = s.model == kOwnNetwork;
-  return {.name = own ? s.model : model_label(s.model),
+  const bool named = s.model == kOwnNetwork || is_model_name(s.model);
+  return {.name = named ? s.model : model_label(s.model),
           .data = absolute_data_name(dataset.name),
           .input = s.input,
           .batch_norm = s.batch_norm,
@@ -20,13 +20,8 @@ NetworkRecord record_of(const TrainSetup& s, const Dataset& dataset) {
           .factors = s.factors,
           .resizes = dataset.resizes,
           .apart = dataset.apart,
-          .text = own ? "" : model_text(s.model),
+          .text = named ? "" : s.model,
           .norm = s.norm};
-}
-
-std::string NetworkRecord::network() const {
-  const bool as_today = is_model_name(name) && (text.empty() || text == model_text(name));
-  return as_today ? name : text;
 }
 
 Checkpoint checkpoint_of(const Trainer& trainer, RunRecord run) {

@@ -22,11 +22,10 @@ struct NetworkRecord {
   std::vector<Factor> factors;  // layers in two factors, see layers/passes/factor.h
   bool resizes = false;         // images of other sizes are brought to that of the input, by fitted()
   Dataset::Apart apart{};       // the part of the training images that it was chosen by
-  std::string text;             // the network's; empty in files of earlier versions, and of kOwnNetwork
+  std::string text;             // the network's, unless the name says which
   std::string norm = "batch";   // see TrainSetup
 
-  // For TrainSetup: the name of a demo network as it is today, else the text.
-  std::string network() const;
+  const std::string& network() const { return text.empty() ? name : text; }  // TrainSetup's model
 };
 NetworkRecord record_of(const TrainSetup& setup, const Dataset& dataset);
 

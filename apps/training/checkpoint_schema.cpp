@@ -178,14 +178,13 @@ void check_model(const NetworkRecord& n, ErrorKind kind, const std::string& plac
   if (n.text.empty() && n.name != kOwnNetwork && !is_model_name(n.name))
     fail(kind, place, "model: unknown name {}, expected one of {}", quoted(n.name),
          join(model_names(), ", "));
-  if (!is_printable(n.name) || n.name.size() > 100)
-    fail(kind, place,
-         "model: expected a name of at most 100 bytes of UTF-8 without control characters, got {}",
-         quoted(n.name.substr(0, 100)));
   try {
     (void)Norm(n.norm);
     if (!n.text.empty()) check_network_text(n.text);
   } catch (const Error& e) { fail(kind, place, "{}", e.what()); }
+  if (!n.text.empty() && n.name != model_label(n.text))
+    fail(kind, place, "model: expected {}, how its text begins, got {}", quoted(model_label(n.text)),
+         quoted(n.name));
 }
 }  // namespace
 

@@ -84,7 +84,7 @@ void report_speed(const Options& o, const char* what, double seconds, double flo
               {"blas_core", kernels::blas_core()},
               {"model", o.model},
               {"batch_size", o.batch_size},
-              {"batch_norm", o.batch_norm == "on"}});
+              {"batch_norm", o.batch_norm == "on" && o.norm == "batch"}});
 }
 
 void refuse_wrong_result(bool right, const std::string& what) {

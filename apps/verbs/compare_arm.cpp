@@ -71,6 +71,9 @@ Probe find_probe(const TrainSetup& setup, const std::string& wanted) {
       if (wanted.empty() || wanted == name) probe = {name, join_path(path, children[i - 1].first)};
     }
   });
+  if (all.empty())
+    fail(ErrorKind::usage, "compare", "{} has no batch norm that there could be with and without",
+         model_label(setup.model));
   if (probe.norm.empty())
     fail(ErrorKind::usage, "--histogram-layer", "\"{}\" is no batch norm of {}, expected one of {}", wanted,
          model_label(setup.model), all);

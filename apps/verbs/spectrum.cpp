@@ -27,7 +27,7 @@ Network load(const std::string& path, const std::string& label) {
   Checkpoint c = load_checkpoint(path);
   Network n{{}, model_from(c, path), model_from(c, path)};
   const SavedModel& m = n.trained;
-  n.found = {path, label, m.name, m.data, m.batch_norm, m.input, {}};
+  n.found = {path, label, m.name, m.data, norm_of(m.batch_norm, m.norm).kind() == "batch", m.input, {}};
   fold_batch_norms(*n.folded.model);
   return n;
 }

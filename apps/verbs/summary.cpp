@@ -6,8 +6,8 @@
 #include "apps/run/output.h"
 #include "apps/training/network.h"
 #include "apps/verbs/load_data.h"
+#include "apps/verbs/summary_drawing.h"
 #include "layers/networks/models.h"
-#include "layers/passes/trace.h"
 #include "layers/table.h"
 
 namespace sigma::app {
@@ -36,17 +36,21 @@ class Summary : public Verb {
     use("--data", "take the input size of this data set");
     use("--data-dir");
     use("--image-size");
+    flag("--draw", draw_, "also draw it: FILE.svg or FILE.png");
     flag("--as-text", as_text_, "print the network's text instead");
     flag("--words", words_, "print what a network's text can say instead");
   }
   void set_defaults(Options& o) const override { o.data.clear(); }
 
   int run(const Options& o) override {
+    if (!draw_.empty()) check_drawing_file(draw_);
     if (words_) return print_words();
     if (as_text_) return print_text(o);
     const ModelInput input = input_for(o);
     ModulePtr model = make_model(o.model, input, norm_of(parse_switch("--batch-norm", o.batch_norm), o.norm));
-    const std::vector<TraceRow> rows = trace_leaves(*model, input.shape(1));
+    std::vector<TraceRow> rows = trace(*model, input.shape(1));
+    if (!draw_.empty()) draw_network(draw_, model_label(o.model), *model, rows);
+    std::erase_if(rows, [](const TraceRow& r) { return !r.leaf; });
     const int64_t macs = total_macs(rows);
     if (!o.quiet)
       print(table(rows) +
@@ -78,7 +82,8 @@ class Summary : public Verb {
 
   static int print_words() {
     std::string text = "layers, by position what is in capitals, all by name:\n";
-    for (const auto& [word, entry] : registered_words()) text += "  " + word + " " + entry.arguments + "\n";
+    for (const auto& [word, entry] : registered_words())
+      text += "  " + word + (entry.arguments.empty() ? "" : " " + entry.arguments) + "\n";
     print(text +
           "groups:\n"
           "  residual { ... }, residual { ... } { shortcut }, N x item, name: item, { ... }\n"
@@ -87,6 +92,7 @@ class Summary : public Verb {
     return 0;
   }
 
+  std::string draw_;
   bool as_text_ = false, words_ = false;
 };
 

@@ -128,8 +128,11 @@ void TrainOutput::write_tables() {
     wx.push_back(x[i + window - 1]);
     wl.push_back(sum / static_cast<double>(window));
   }
-  const std::string title = fmt::format("{} on {}, batch norm {}", model_label(trainer_.setup().model),
-                                        data_.name, trainer_.setup().batch_norm ? "on" : "off");
+  const std::string norm = norm_of(trainer_.setup()).kind();
+  const std::string title = fmt::format("{} on {}, {}", model_label(trainer_.setup().model), data_.name,
+                                        norm == "batch"  ? "batch norm on"
+                                        : norm == "none" ? "batch norm off"
+                                                         : "norm " + norm);
   Chart l{title + ": loss", "training step", "cross-entropy (nats)"};
   l.series = {{"training", wx, wl, {}, {}, palette(0)},
               {part(), column(results_, 1), column(results_, 4), {}, {}, palette(1)}};

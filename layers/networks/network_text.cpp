@@ -10,13 +10,15 @@ namespace {
 
 using networks::Part;
 
-constexpr double kMaxParameters = 1 << 28;  // 1 GB
-constexpr double kMaxValues = 1 << 28;      // of a layer's output, for one image
+constexpr double kMaxParameters = 1 << 30;                // 4 GB
+constexpr double kMaxValues = 1 << 26, kMaxGrowth = 256;  // of a layer's output, for one image
 constexpr int64_t kMaxGroups = 1 << 20;
 
 // The shapes of a network, layer by layer.
 class Planner {
  public:
+  explicit Planner(const Shape& images)
+      : most_values_(std::max(kMaxValues, kMaxGrowth * static_cast<double>(images.numel()))) {}
   Shape run(std::vector<Part>& nodes, Shape shape) {
     for (Part& n : nodes) shape = run(n, shape);
     return shape;
@@ -47,20 +49,22 @@ class Planner {
     double values = 1;
     for (int64_t d : n.plan.out) values *= static_cast<double>(d);
     parameters_ += n.plan.parameters;
-    if (!(values <= kMaxValues))
+    if (!(values <= most_values_))
       throw TextError(n.at,
                       fmt::format("{}: expected at most {} values of an image, got {}; the shape before it "
                                   "is {}",
-                                  n.word->word, kMaxValues, n.plan.out.str(), in.str()));
+                                  n.word->word, most_values_, n.plan.out.str(), in.str()));
     if (!(parameters_ <= kMaxParameters))
-      throw TextError(n.at,
-                      fmt::format("{}: expected at most {} parameters in all, got {}; the shape before it is "
-                                  "{}",
-                                  n.word->word, kMaxParameters, parameters_, in.str()));
+      throw Error(
+          ErrorKind::memory,
+          TextError(n.at, fmt::format("{}: expected at most {} parameters in all, got {}; the shape before "
+                                      "it is {}",
+                                      n.word->word, kMaxParameters, parameters_, in.str()))
+              .what());
     return n.plan.out;
   }
 
-  double parameters_ = 0;
+  double most_values_, parameters_ = 0;
 };
 
 ModulePtr made(const Part& n);
@@ -122,7 +126,7 @@ ModulePtr build_network(const std::string& text, const ModelInput& input, const 
   const std::map<std::string, LayerWord> words = registered_words();
   const networks::Tree tree = networks::parse(text);
   std::vector<Part> nodes = networks::Expander(words, tree, norm, input.classes).nodes();
-  Planner planner;
+  Planner planner(input.shape(1));
   const Shape out = planner.run(nodes, input.shape(1));
   if (out != Shape{1, input.classes})
     throw TextError(nodes.empty() ? end_of(text) : nodes.back().at,

@@ -20,7 +20,8 @@
 //   name: item                an item by a name of its own
 //
 // A value is a number, 3x5 for height and width, a word such as `same`, or arithmetic without spaces, 2*c/3.
-// `classes` is the number of classes; sizes of inputs are inferred.
+// `classes` is the number of classes; sizes of inputs are inferred. conv pads a 3x3 kernel so that sizes stay
+// (pad=same) and others not at all, unless it says; a pooling's stride is its kernel, unless it says.
 //
 // Names. What has no name is called by its kind, with a running number when there are several of that kind in
 // its group: conv1, bn1, relu1, pool1, fc1. Groups and residual blocks are 0, 1, ... A residual block's

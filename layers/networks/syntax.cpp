@@ -284,6 +284,7 @@ std::string print(const Tree& tree) {
   for (const Piece& p : tree.pieces)
     text += "let " + p.name.text + (p.parameters.empty() ? "" : "(" + text_of(p.parameters) + ")") + " = " +
             braces(p.body, "") + "\n";
+  if (!text.empty()) text += "\n";
   return text + text_of(tree.items, "") + "\n";
 }
 

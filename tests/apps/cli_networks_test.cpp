@@ -65,7 +65,7 @@ TEST_CASE("a run of a .net file goes on when the file is gone, and the other ver
   const Json eval = last_line_json(
       passing({"eval", "--checkpoint", checkpoint, "--limit-test", "32", "--json", "--quiet"}).out);
   CHECK(eval.at("test_accuracy") == summary.at("test_accuracy"));
-  passing({"spectrum", checkpoint, "--out", (folder / "spectrum").string(), "--quiet"});
+  passing({"spectrum", "--checkpoint", checkpoint, "--out", (folder / "spectrum").string(), "--quiet"});
   passing({"compress", "--checkpoint", checkpoint, "--energy", "0.9", "--limit-test", "32", "--limit-train",
            "64", "--out", (folder / "small").string(), "--quiet"});
   passing(train(folder / "tuned", {"--checkpoint", checkpoint, "--max-steps", "1"}));
@@ -96,6 +96,28 @@ TEST_CASE("summary, bench and compare take texts; summary prints them", "[cli]")
            "--limit-train", "64", "--limit-test", "32", "--quiet", "--out", (folder / "c").string()});
 }
 
+TEST_CASE("summary draws a network as SVG and PNG", "[cli]") {
+  TemporaryFolder folder;
+  for (const char* name : {"resnet20", "cnn"})
+    for (const char* file : {"n.svg", "n.png"}) {
+      const fs::path path = folder / file;
+      passing({"summary", "--model", name, "--draw", path.string(), "--quiet"});
+      const std::string bytes = read_text(path);
+      if (fs::path(file).extension() == ".png") {
+        CHECK(bytes.rfind("\x89PNG", 0) == 0);
+        continue;
+      }
+      const bool residual = std::string(name) == "resnet20";
+      CHECK(count_of(bytes, ">Conv2d<") == (residual ? 21U : 2U));
+      CHECK(count_of(bytes, ">BatchNorm2d<") == (residual ? 21U : 2U));
+      CHECK(contains(bytes, residual ? ".0.downsample.0<" : ">conv2<"));
+      CHECK(contains(bytes, residual ? ">(1, 64, 8, 8)<" : ">(1, 64, 14, 14)<"));
+    }
+  RunResult r = run_sigma({"summary", "--draw", "n.gif"});
+  CHECK(r.exit_code == 2);
+  CHECK(contains(r.err, "--draw: expected a file that ends in .svg or .png"));
+}
+
 TEST_CASE("a wrong text names its place and leaves nothing behind", "[cli]") {
   TemporaryFolder folder;
   const std::string file = (folder / "my.net").string();
@@ -118,41 +140,60 @@ TEST_CASE("a wrong text names its place and leaves nothing behind", "[cli]") {
   CHECK(contains(r.err, "--norm: expected batch, none, layer or group:N"));
 }
 
-TEST_CASE("a checkpoint without a text has the network of its name; one with a bad text is refused",
+TEST_CASE("a checkpoint has a text or a name; one whose text is bad or another network's is refused",
           "[cli]") {
   TemporaryFolder folder;
   const Dataset data = make_synth_digits(4, 4);
   TrainSetup setup;
-  setup.model = "lenet5";
+  setup.model = kText;
   const RawCheckpoint good = raw_of(*make_model(setup.model, setup.input, true), setup, data);
   const std::string path = (folder / "c.safetensors").string();
   auto eval = [&](const RawCheckpoint& c) {
     write_raw(path, c);
     return run_sigma({"eval", "--checkpoint", path, "--limit-test", "4", "--quiet"});
   };
-  CHECK(good.meta.at("network") == model_text("lenet5"));
+  CHECK(good.meta.at("network") == kText);
   CHECK(eval(good).exit_code == 0);
-  RawCheckpoint old = good;
-  old.meta.erase("network");
-  CHECK(eval(old).exit_code == 0);
-  const std::pair<Json, const char*> cases[] = {
-      {"conv 6 5, rleu", "metadata: network: line 1, column 11: unknown layer"},
-      {"1000 x { 1000 x relu }", "expected at most 10000 layers"},
-      {std::string(70000, '\n'), "expected a text of at most 65536 bytes"},
+  setup.model = "lenet5";
+  const RawCheckpoint named = raw_of(*make_model(setup.model, setup.input, true), setup, data);
+  CHECK(!named.meta.contains("network"));
+  CHECK(eval(named).exit_code == 0);
+
+  struct Bad {
+    const char* key;
+    Json value;
+    const char* message;
+  };
+  const Bad cases[] = {{"network", "conv 6 5, rleu", "network: line 1, column 11: unknown layer"},
+                       {"network", "1000 x { 1000 x relu }", "expected at most 10000 layers"},
+                       {"network", std::string(70000, '\n'), "expected a text of at most 65536 bytes"},
+                       {"network", "flatten, linear classes", "model: expected \"flatten, linear classes\""},
+                       {"network", 5, "network"},
+                       {"norm", "group:x", "norm: expected batch, none, layer or group:N"},
+                       {"norm", "layer", "bn1"},
+                       {"model", "lenet5", "how its text begins, got \"lenet5\""}};
+  for (const Bad& c : cases) {
+    INFO(c.key << " " << c.value.dump().substr(0, 100));
+    RawCheckpoint bad = good;
+    bad.meta[c.key] = c.value;
+    RunResult r = eval(bad);
+    INFO(r.err);
+    CHECK(r.exit_code == 6);
+    CHECK(contains(r.err, c.message));
+  }
+  // Texts that are good, of networks that the weights are not of.
+  const std::pair<const char*, const char*> others[] = {
       {"flatten, linear 300000, linear classes", "has more weights than"},
-      {"flatten, linear 1000000, linear 1000000, linear classes", "expected at most 268435456 parameters"},
-      {"flatten, linear classes", "unknown"},
-      {5, "network"}};
-  for (const auto& [text, message] : cases) {
-    INFO(text.dump().substr(0, 100));
+      {"flatten, linear 1000000, linear 1000000, linear classes", "has more weights than"},
+      {"flatten, linear classes", "fc.weight"}};
+  for (const auto& [text, message] : others) {
+    INFO(text);
     RawCheckpoint bad = good;
     bad.meta["network"] = text;
+    bad.meta["model"] = model_label(text);
     RunResult r = eval(bad);
     INFO(r.err);
     CHECK(r.exit_code == 6);
     CHECK(contains(r.err, message));
   }
-  RawCheckpoint bad = good;
-  bad.meta["norm"] = "group:x";
-  CHECK(eval(bad).exit_code == 6);
 }

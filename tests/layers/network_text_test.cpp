@@ -227,8 +227,8 @@ TEST_CASE("a text is bounded before anything is allocated", "[networks]") {
   }
   CHECK(contains(refusal(doubling + "a59"), "expected at most 10000 layers"));
   CHECK(contains(refusal(deep + "a59"), "expected at most 100 pieces and groups in each other"));
-  CHECK(contains(refusal("linear 1000000, linear 1000000"), "expected at most 268435456 parameters in all"));
-  CHECK(contains(refusal("conv 1000000 1"), "expected at most 268435456 values of an image"));
+  CHECK(contains(refusal("linear 1000000, linear 1000000"), "expected at most 1073741824 parameters in all"));
+  CHECK(contains(refusal("conv 1000000 1"), "expected at most 67108864 values of an image"));
   CHECK(contains(refusal("upsample 1000000"), "values of an image"));
   CHECK(contains(refusal("3 x { upsample 1000 }"), "values of an image"));
   CHECK(contains(refusal(repeated("a", 65)), "expected a word of at most 64 letters"));

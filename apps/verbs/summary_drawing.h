@@ -1,0 +1,17 @@
+// `sigma summary --draw FILE`: the network as a picture.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "layers/passes/trace.h"
+
+namespace sigma::app {
+
+// Throws kind usage unless the file ends in .svg or .png, before anything else.
+void check_drawing_file(const std::string& file);
+// `rows` are those of trace().
+void draw_network(const std::string& file, const std::string& title, const Module& model,
+                  const std::vector<TraceRow>& rows);
+
+}  // namespace sigma::app
