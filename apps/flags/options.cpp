@@ -99,12 +99,6 @@ std::vector<std::string> split_list(const std::string& flag, const std::string& 
   return items;
 }
 
-ModelInput input_for(const Options& o) {
-  if (o.data.empty()) return default_input(o.model);
-  const Dataset d = load_dataset(o.data, {o.data_dir, 1, 1});
-  return {d.channels(), d.height(), d.width(), d.classes()};
-}
-
 int64_t total_steps(const Options& o, int64_t steps_per_epoch) {
   if (o.epochs < 0) return o.max_steps > 0 ? o.max_steps : 5 * steps_per_epoch;
   int64_t total = checked_mul(o.epochs, steps_per_epoch);

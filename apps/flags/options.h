@@ -9,7 +9,6 @@
 #include "apps/training/network.h"
 #include "core/dtype.h"
 #include "data/transforms/transforms.h"
-#include "layers/networks/models.h"
 #include "optim/optimizer_table.h"
 
 namespace sigma {
@@ -48,8 +47,6 @@ double parse_number(const std::string& flag, const std::string& text);
 std::vector<double> parse_numbers(const std::string& flag, const std::string& text);
 std::vector<std::string> split_list(const std::string& flag, const std::string& text);
 
-// The input of the data set when there is one, else what the model was designed for.
-ModelInput input_for(const Options& options);
 int64_t total_steps(const Options& options, int64_t steps_per_epoch);
 void apply_threads(const Options& options);
 Normalization normalization_for(const Options& options, const std::string& kind, const Dataset& dataset);
