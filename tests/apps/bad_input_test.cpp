@@ -129,7 +129,7 @@ TEST_CASE("a name that is not known is refused with those that are", "[bad_input
             "cifar100, "
             "synth-digits, synth-objects or folder:PATH"),
       train("--model resnet21", {"--model", "resnet21"},
-            "--model: unknown name \"resnet21\", expected one of mlp, .*resnet110"),
+            "--model: unknown name \"resnet21\", expected one of mlp, .*resnet110, or layers as text"),
       flag("--normalize", "batch", "unknown kind \"batch\", expected one of none, unit, standard, zca, pca"),
       train("--schedule linear", {"--schedule", "linear"},
             "--schedule: unknown name \"linear\", expected constant, step, cosine or one-cycle"),
@@ -172,7 +172,8 @@ TEST_CASE("values that do not go together are refused", "[bad_input]") {
        [](const fs::path& folder) { put_mnist(folder / "data/mnist", 16, 8, 8); },
        {"train", "--quiet", "--model", "lenet5", "--data", "mnist", "--out", "out"},
        2,
-       R"(model lenet5: images of 1x8x8 do not fit: its pooling needs at least \d+x\d+ pixels)"},
+       R"(model lenet5: for images of 1x8x8 and 10 classes: network: line 3, column 1: conv: .*the padded input )"
+       R"(\(1, 6, 4, 4\) has 4; the shape before it is \(1, 6, 4, 4\))"},
       {"a layer to look at that there is not",
        [](const fs::path& folder) { put_mnist(folder / "data/mnist"); },
        {"compare", "--quiet", "--model", "mlp", "--data", "mnist", "--histogram-layer", "bn9", "--out",
