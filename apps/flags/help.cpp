@@ -55,7 +55,9 @@ std::string about_flag(const Flag& f, bool lists) {
   return told ? about : about + fmt::format(" (default: {})", value);
 }
 
-std::string flags_text(const Verb& verb) {
+}  // namespace
+
+std::vector<HelpChapter> help_chapters(const Verb& verb) {
   struct Chapter {
     const char* title;
     unsigned groups;
@@ -67,12 +69,12 @@ std::string flags_text(const Verb& verb) {
   Options options;
   verb.set_defaults(options);
   const std::vector<Flag> flags = verb.flags(options);
-  std::string text;
+  std::vector<HelpChapter> all;
   auto chapter = [&](const char* title, auto belongs) {
-    std::string lines;
+    HelpChapter c{title, {}};
     for (const Flag& f : flags)
-      if (belongs(f)) lines += entry(f.name + placeholder(f), about_flag(f, verb.has_lists()), 28);
-    if (!lines.empty()) text += fmt::format("\n{}:\n{}", title, lines);
+      if (belongs(f)) c.flags.emplace_back(f.name + placeholder(f), about_flag(f, verb.has_lists()));
+    if (!c.flags.empty()) all.push_back(std::move(c));
   };
   chapter("This verb's own", [](const Flag& f) { return f.groups == kNone; });
   unsigned seen = 0;
@@ -80,36 +82,47 @@ std::string flags_text(const Verb& verb) {
     chapter(c.title, [&](const Flag& f) { return (f.groups & c.groups) != 0 && (f.groups & seen) == 0; });
     seen |= c.groups;
   }
-  return text + entry("-h, --help", "print this", 28);
+  return all;
 }
 
-}  // namespace
+std::string usage_text(const Verb& verb) {
+  std::string usage = fmt::format("sigma {} [FLAGS]", verb.name());
+  for (const Verb::Words& w : verb.words()) {
+    const std::string name = w.name + (w.several ? "..." : "");
+    usage += w.required ? " " + name : " [" + name + "]";
+  }
+  return usage;
+}
 
 std::string help_text() {
   std::string text =
       "sigma: a small deep-learning framework. Trains demo CNNs and shows what batch normalization does.\n\n"
-      "Usage: sigma VERB [FLAGS]; sigma VERB --help explains one; sigma --version\n\nVerbs:\n";
+      "Usage: sigma VERB [FLAGS]; sigma help VERB explains one; sigma --version\n\nVerbs:\n";
   for (auto& v : all_verbs()) text += entry(v->name(), v->about(), 17);
   return text;
 }
 
 std::string help_text(const std::string& group) {
   std::string text =
-      fmt::format("Usage: sigma {} PART [FLAGS]; sigma {} PART --help explains one\n\n", group, group);
+      fmt::format("Usage: sigma {} PART [FLAGS]; sigma help {} PART explains one\n\n", group, group);
   for (auto& v : all_verbs())
     if (v->name().rfind(group + " ", 0) == 0) text += entry(v->name(), v->about(), 17);
   return text;
 }
 
 std::string help_text(const Verb& verb) {
-  std::string usage = fmt::format("Usage: sigma {} [FLAGS]", verb.name()), words;
-  for (const Verb::Words& w : verb.words()) {
-    std::string name = w.name + (w.several ? "..." : "");
-    usage += w.required ? " " + name : " [" + name + "]";
-    words += entry(w.name, w.about, 28);
+  std::string text = fmt::format("sigma {}: {}\n\nUsage: {}\n", verb.name(), verb.about(), usage_text(verb));
+  if (!verb.words().empty()) text += "\n";
+  for (const Verb::Words& w : verb.words()) text += entry(w.name, w.about, 28);
+  for (const HelpChapter& c : help_chapters(verb)) {
+    text += fmt::format("\n{}:\n", c.title);
+    for (const auto& [name, about] : c.flags) text += entry(name, about, 28);
   }
-  return fmt::format("sigma {}: {}\n\n{}\n{}{}", verb.name(), verb.about(), usage,
-                     words.empty() ? "" : "\n" + words, flags_text(verb));
+  text += entry("-h, --help", "print this", 28);
+  if (!verb.examples().empty()) text += "\nExamples:\n";
+  for (const Verb::Example& e : verb.examples())
+    text += fmt::format("  sigma {}\n      {}\n", e.command, wrapped(e.about, 6));
+  return text;
 }
 
 }  // namespace sigma::app

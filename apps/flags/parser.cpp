@@ -41,6 +41,10 @@ std::vector<std::string> names_of(const Verbs& verbs, const std::string& first =
 // Takes the verb off the front of the words; none when help or the version was asked for.
 std::unique_ptr<Verb> take_verb(std::vector<std::string>& words, std::string& text) {
   Verbs verbs = all_verbs();
+  if (!words.empty() && words[0] == "help") {
+    words.erase(words.begin());
+    words.push_back("--help");
+  }
   auto at = [&](size_t i) { return i < words.size() ? words[i] : std::string(); };
   if (asks_for_help(at(0))) text = help_text();
   if (at(0) == "--version") text = std::string("sigma ") + SIGMA_VERSION + "\n";

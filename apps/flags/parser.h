@@ -2,12 +2,14 @@
 // flags.
 //
 //   sigma VERB [PART] [--flag VALUE | --flag=VALUE | --switch]... [word]...
+//   sigma help [VERB [PART]], as sigma VERB --help
 //
 // After "--" everything is a word. A flag that is given twice counts the last time.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "apps/flags/config.h"
@@ -29,6 +31,13 @@ Call parse_command_line(const std::vector<std::string>& arguments, const Setting
 // What goes together; each flag alone is checked by parse_command_line.
 void check_together(const Options& options);
 
+// The flags of a verb as its help has them: "Training", {"--epochs N", "passes over ..."}...
+struct HelpChapter {
+  std::string title;
+  std::vector<std::pair<std::string, std::string>> flags;
+};
+std::vector<HelpChapter> help_chapters(const Verb& verb);
+std::string usage_text(const Verb& verb);         // "sigma predict [FLAGS] image..."
 std::string help_text();                          // of all verbs
 std::string help_text(const Verb& verb);          // of one
 std::string help_text(const std::string& group);  // of one in parts: "data"

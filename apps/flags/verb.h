@@ -36,6 +36,10 @@ class Verb {
     std::string* one = nullptr;
   };
 
+  struct Example {
+    std::string command, about;  // command: without the program's name
+  };
+
   virtual ~Verb() = default;
   // Does the work and returns the exit code; errors are thrown.
   virtual int run(const Options& options) = 0;
@@ -46,6 +50,7 @@ class Verb {
   const std::string& about() const { return about_; }
   bool has_lists() const { return (groups_ & kLists) != 0; }
   const std::vector<Words>& words() const { return words_; }
+  const std::vector<Example>& examples() const { return examples_; }
   const std::vector<Flag>& own_flags() const { return own_; }
   // All flags of the verb, those of the table bound to `options`.
   std::vector<Flag> flags(Options& options) const;
@@ -69,12 +74,18 @@ class Verb {
     words_.push_back({std::move(name), std::move(about), false, nullptr, &value});
   }
 
+  // At the end of the verb's help.
+  void example(std::string command, std::string about) {
+    examples_.push_back({std::move(command), std::move(about)});
+  }
+
  private:
   std::string name_, about_;
   unsigned groups_;
   std::vector<Flag> own_;
   std::vector<Named> named_;
   std::vector<Words> words_;
+  std::vector<Example> examples_;
 };
 
 using MakeVerb = std::unique_ptr<Verb> (*)();

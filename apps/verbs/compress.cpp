@@ -204,6 +204,8 @@ class Compress : public Verb {
       : Verb("compress", "factor layers by singular value decomposition: smaller, faster", kData | kThreads) {
     const FlagCheck share = between_open(0, 1, "more than 0 and at most 1");
     use("--checkpoint", "", kRequired);
+    example("compress --checkpoint runs/train/weights/best.safetensors --ratio 0.5",
+            "half the parameters of the layers that can be factored");
     flag("--energy", wanted_.energy, "share of the squared singular values to keep in each layer", kPlain,
          {share});
     flag("--rank", wanted_.rank, "rank of every layer", kPlain, {at_least(1)});

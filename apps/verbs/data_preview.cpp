@@ -161,6 +161,8 @@ class DataPreview : public DataVerb {
     use("--image-size");
     use("--skip-bad");
     flag("--no-whiten", no_whiten_, "leave the whitened images out: half a minute for cifar10");
+    example("data preview cifar10 --augment flip+crop+jitter --no-whiten",
+            "what a training with these augmentations sees");
   }
 
   int run(const Options& o) override {

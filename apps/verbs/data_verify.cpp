@@ -14,7 +14,9 @@ namespace {
 class DataVerify : public DataVerb {
  public:
   DataVerify()
-      : DataVerb("verify", "whether its files are as published; what is wrong with a folder of images") {}
+      : DataVerb("verify", "whether its files are as published; what is wrong with a folder of images") {
+    example("data verify folder:photos", "every damaged, odd, misplaced or duplicate file of a folder");
+  }
 
   int run(const Options& o) override {
     const std::string name = name_of(o);

@@ -60,6 +60,8 @@ class Eval : public Verb {
   Eval() : Verb("eval", "accuracy, loss and confusion matrix of a checkpoint", kData | kThreads) {
     use("--checkpoint", "", kRequired);
     use("--out", "folder for confusion.png");
+    example("eval --checkpoint runs/train/weights/best.safetensors",
+            "on the data set that it was trained on");
   }
   void set_defaults(Options& o) const override { o.data.clear(); }
   int run(const Options& o) override { return run_eval(o); }

@@ -58,6 +58,8 @@ class LrFind : public Verb {
              kData | kModel | kNormalize | kTraining | kRun | kThreads) {
     use("--checkpoint", "start from this network: its layers, weights and normalization");
     use("--freeze");
+    example("lr-find --data mnist --model cnn --optimizer adamw",
+            "a rate for the run that `train` with these flags would be");
     use("--lr", "is what is looked for: the suggestion takes its place");
     flag("--lowest", range_.lowest, "the first rate of the sweep", kIdentity, {above(0, "above 0")});
     flag("--highest", range_.highest, "the last", kIdentity, {above(0, "above 0"), finite("a number")});

@@ -38,6 +38,8 @@ class Predict : public Verb {
   Predict() : Verb("predict", "top classes of image files") {
     use("--checkpoint", "", kRequired);
     words("images", images_, "PNG or JPEG files", true);
+    example("predict --checkpoint runs/train/weights/best.safetensors digit.png",
+            "the most likely classes of a picture");
   }
 
   int run(const Options& o) override {

@@ -119,6 +119,7 @@ class Spectrum : public Verb {
     flag("--csv", csv_, "print spectrum.csv instead of the table");
     use("--data", "the data set of --activations (default: the checkpoint's)");
     use("--data-dir");
+    example("spectrum --checkpoint with-bn.safetensors without-bn.safetensors", "two networks side by side");
     use("--limit-test", "use N test images, evenly spread (default: 512, or 8 a unit of the widest Linear)");
     use("--out", "run folder (default: runs/spectrum[-N])");
     use("--overwrite");

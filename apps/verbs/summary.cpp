@@ -39,6 +39,8 @@ class Summary : public Verb {
     flag("--draw", draw_, "also draw it: FILE.svg or FILE.png");
     flag("--as-text", as_text_, "print the network's text instead");
     flag("--words", words_, "print what a network's text can say instead");
+    example("summary --model resnet20 --as-text", "a demo network as a text to begin with");
+    example("summary --model my.net --data cifar10 --draw my.svg", "the layers of a network, and a drawing");
   }
   void set_defaults(Options& o) const override { o.data.clear(); }
 

@@ -178,6 +178,16 @@ class Train : public Verb {
     use("--checkpoint", "start from this network: its layers, weights and normalization");
     use("--freeze");
     use("--patience");
+    example("train --data mnist --model cnn --epochs 3", "a demo network on MNIST");
+    example("train --model 'conv 32, bn, relu, maxpool 2, flatten, linear classes'",
+            "a network of your own, on the built-in digits");
+    example(
+        "train --data folder:photos --image-size 64 --val 0.1 --augment flip+crop --optimizer adamw --lr "
+        "0.001",
+        "your own images, a folder a class");
+    example("train --checkpoint runs/train/weights/best.safetensors --data folder:other --freeze conv1,bn1",
+            "fine-tuning for other classes");
+    example("train --resume", "goes on with the latest run");
   }
   int run(const Options& o) override { return run_train(o); }
 };
