@@ -97,14 +97,15 @@ std::string usage_text(const Verb& verb) {
 std::string help_text() {
   std::string text =
       "sigma: a small deep-learning framework. Trains demo CNNs and shows what batch normalization does.\n\n"
-      "Usage: sigma VERB [FLAGS]; sigma help VERB explains one; sigma --version\n\nVerbs:\n";
+      "Usage: sigma VERB [FLAGS]; sigma help VERB, as sigma VERB --help, explains one; sigma "
+      "--version\n\nVerbs:\n";
   for (auto& v : all_verbs()) text += entry(v->name(), v->about(), 17);
   return text;
 }
 
 std::string help_text(const std::string& group) {
   std::string text =
-      fmt::format("Usage: sigma {} PART [FLAGS]; sigma help {} PART explains one\n\n", group, group);
+      fmt::format("Usage: sigma {} PART [FLAGS]; sigma {} PART --help explains one\n\n", group, group);
   for (auto& v : all_verbs())
     if (v->name().rfind(group + " ", 0) == 0) text += entry(v->name(), v->about(), 17);
   return text;
