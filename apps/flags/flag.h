@@ -16,7 +16,7 @@ struct Options;
 // Groups of flags, of which a verb has some.
 enum FlagGroup : unsigned {
   kNone = 0,      // only where a verb names the flag
-  kData = 1,      // --data --data-dir --limit-*
+  kData = 1,      // --data ... --skip-bad
   kModel = 2,     // --model --batch-norm --norm
   kTraining = 4,  // --epochs ... --precision
   kRun = 8,       // --out --overwrite --dry-run --config
