@@ -2,28 +2,21 @@
 #include <fmt/core.h>
 
 #include "report/canvas.h"
+#include "report/page.h"
 
 namespace sigma {
 namespace {
 
-std::string escape(const std::string& text) {
-  std::string out;
-  for (char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else
-      out += c;
-  }
-  return out;
-}
-
 std::string hex(Color c) { return fmt::format("#{:02x}{:02x}{:02x}", c.r, c.g, c.b); }
+
+// Marks the colours that stand for ink and paper, so that a dark page can change them (see page.cpp).
+std::string role(Color c) {
+  const std::pair<Color, const char*> roles[] = {
+      {kInk, "ink"}, {kMuted, "muted"}, {kGrid, "grid"}, {kWhite, "paper"}};
+  for (const auto& [color, name] : roles)
+    if (color.r == c.r && color.g == c.g && color.b == c.b) return fmt::format(" class=\"{}\"", name);
+  return "";
+}
 
 class Svg : public Canvas {
  public:
@@ -31,37 +24,37 @@ class Svg : public Canvas {
       : out_(fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:g} {1:g}\" "
                          "width=\"{0:g}\" height=\"{1:g}\" "
                          "font-family=\"DejaVu Sans, Verdana, sans-serif\">\n<rect width=\"100%\" "
-                         "height=\"100%\" fill=\"#ffffff\"/>\n",
+                         "height=\"100%\" fill=\"#ffffff\" class=\"paper\"/>\n",
                          width, height)) {}
   void polyline(const std::vector<XY>& points, Color c, double width, bool dashed) override {
     std::string list;
     for (const XY& p : points) list += fmt::format("{:.2f},{:.2f} ", p.x, p.y);
     out_ += fmt::format(
         "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"{:g}\" stroke-opacity=\"{:g}\" "
-        "stroke-linejoin=\"round\"{}/>\n",
-        list, hex(c), width, c.alpha, dashed ? " stroke-dasharray=\"6 4\"" : "");
+        "stroke-linejoin=\"round\"{}{}/>\n",
+        list, hex(c), width, c.alpha, role(c), dashed ? " stroke-dasharray=\"6 4\"" : "");
   }
   void band(const std::vector<double>& x, const std::vector<double>& low, const std::vector<double>& high,
             Color c) override {
     std::string list;
     for (size_t i = 0; i < x.size(); ++i) list += fmt::format("{:.2f},{:.2f} ", x[i], low[i]);
     for (size_t i = x.size(); i-- > 0;) list += fmt::format("{:.2f},{:.2f} ", x[i], high[i]);
-    out_ +=
-        fmt::format("<polygon points=\"{}\" fill=\"{}\" fill-opacity=\"{:g}\"/>\n", list, hex(c), c.alpha);
+    out_ += fmt::format("<polygon points=\"{}\" fill=\"{}\" fill-opacity=\"{:g}\"{}/>\n", list, hex(c),
+                        c.alpha, role(c));
   }
   void rect(double x, double y, double w, double h, Color c) override {
     out_ += fmt::format(
         "<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" fill=\"{}\" "
-        "fill-opacity=\"{:g}\"/>\n",
-        x, y, w, h, hex(c), c.alpha);
+        "fill-opacity=\"{:g}\"{}/>\n",
+        x, y, w, h, hex(c), c.alpha, role(c));
   }
   void text(double x, double y, const std::string& t, double size, Color c, Anchor anchor,
             bool turned) override {
     const char* names[] = {"start", "middle", "end"};
     std::string turn = turned ? fmt::format(" transform=\"rotate(-90 {:.2f} {:.2f})\"", x, y) : "";
     out_ += fmt::format(
-        "<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"{:g}\" fill=\"{}\" text-anchor=\"{}\"{}>{}</text>\n", x,
-        y, size, hex(c), names[static_cast<int>(anchor)], turn, escape(t));
+        "<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"{:g}\" fill=\"{}\" text-anchor=\"{}\"{}{}>{}</text>\n",
+        x, y, size, hex(c), names[static_cast<int>(anchor)], role(c), turn, escape_html(t));
   }
   double text_width(const std::string& t, double size) const override {
     return 0.58 * size * static_cast<double>(t.size());

@@ -129,7 +129,15 @@ ArmRun ArmRun::from(const Json& j, const std::string& place) {
 }
 
 std::string Arm::label() const {
-  return fmt::format("{} · {}{}", batch_norm ? "batch norm" : "no batch norm", normalize, lr_text);
+  std::string all;
+  for (const Setting& s : settings) all += (all.empty() ? "" : " · ") + s.words;
+  return all.empty() ? "as given" : all;
+}
+
+const Setting* Arm::of(const std::string& flag) const {
+  for (const Setting& s : settings)
+    if (s.flag == flag) return &s;
+  return nullptr;
 }
 
 std::vector<const ArmRun*> Comparison::of(size_t arm) const {

@@ -12,12 +12,18 @@ namespace sigma::app {
 
 inline constexpr double kThresholds[] = {0.90, 0.95, 0.97, 0.98};
 
+// What an arm has of a flag of which the comparison has several values.
+struct Setting {
+  std::string flag, value, words;  // "batch-norm", "off", "no batch norm"
+};
+
 struct Arm {
   bool batch_norm;
   std::string normalize;
   double lr;
-  std::string lr_text;  // " · lr 0.1" when there is more than one
-  std::string label() const;
+  std::vector<Setting> settings;                     // in the order of the table of flags
+  std::string label() const;                         // their words: "no batch norm · lr 0.1"
+  const Setting* of(const std::string& flag) const;  // null when all arms have the same
 };
 
 // Counts of values in equal bins; values outside fall into the first and last.

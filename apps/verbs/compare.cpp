@@ -84,12 +84,17 @@ Plan plan_for(const Options& o, const Dataset& data) {
   c.steps = default_length ? kDefaultSteps : total_steps(o, steps_per_epoch(data.train.size(), base.loader));
   c.eval_every = o.eval_every > 0 ? o.eval_every : std::clamp<int64_t>(c.steps / 30, 1, 100);
   c.eval_images = images_to_measure(o, c, data.measured().size());
-  const std::vector<std::string> lrs = split_list("--lr", o.lr);
-  for (const std::string& bn : split_list("--batch-norm", o.batch_norm))
-    for (const std::string& kind : split_list("--normalize", o.normalize))
+  const std::vector<std::string> lrs = split_list("--lr", o.lr),
+                                 kinds = split_list("--normalize", o.normalize),
+                                 batch_norms = split_list("--batch-norm", o.batch_norm);
+  for (const std::string& bn : batch_norms)
+    for (const std::string& kind : kinds)
       for (const std::string& lr : lrs) {
-        Arm arm{parse_switch("--batch-norm", bn), kind, parse_number("--lr", lr),
-                lrs.size() > 1 ? " · lr " + lr : ""};
+        Arm arm{parse_switch("--batch-norm", bn), kind, parse_number("--lr", lr), {}};
+        if (batch_norms.size() > 1)
+          arm.settings.push_back({"batch-norm", bn, arm.batch_norm ? "batch norm" : "no batch norm"});
+        if (kinds.size() > 1) arm.settings.push_back({"normalize", kind, kind});
+        if (lrs.size() > 1) arm.settings.push_back({"lr", lr, "lr " + lr});
         TrainSetup s = base;
         s.batch_norm = arm.batch_norm;
         s.optimizer = optimizer_setup(o, arm.lr);
