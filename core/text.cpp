@@ -120,6 +120,14 @@ std::string nearest(const std::string& word, const std::vector<std::string>& kno
       best_distance = row[k.size()];
     }
   }
+  if (!best.empty() && best_distance <= 2) return best;
+  // Perhaps a longer word for the same, as "val-split" is for "val".
+  size_t length = 2;
+  for (const std::string& k : known)
+    if (k.size() > length && word.starts_with(k)) {
+      best = k;
+      length = k.size();
+    }
   return best;
 }
 

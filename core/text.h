@@ -29,7 +29,8 @@ std::string join(const std::vector<double>& numbers, std::string_view separator)
 // "a", "", "b" of "a,,b"; of an empty text one empty part.
 std::vector<std::string> split(std::string_view text, char separator);
 
-// The closest of `known` by edit distance, or "" when none is near.
+// The closest of `known` by edit distance, else the longest that the word begins with, or "" when none is
+// near.
 std::string nearest(const std::string& word, const std::vector<std::string>& known);
 // Whether all of `text` is as the pattern says, in which * stands for any text and ? for one byte.
 bool matches_glob(std::string_view pattern, std::string_view text);

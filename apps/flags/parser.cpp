@@ -68,8 +68,9 @@ std::unique_ptr<Verb> take_verb(std::vector<std::string>& words, std::string& te
   std::vector<std::string> names;
   for (const Flag& f : flags) names.push_back(f.name.substr(2));
   const std::string near = nearest(word.substr(std::min(word.size(), word.find_first_not_of('-'))), names);
-  fail(ErrorKind::usage, verb.name(), "unknown flag {}{}", printable(word),
-       near.empty() ? "" : "; did you mean --" + near + "?");
+  fail(ErrorKind::usage, verb.name(), "unknown flag {}; {}", printable(word),
+       near.empty() ? fmt::format("`sigma help {}` lists them", verb.name())
+                    : fmt::format("did you mean --{}?", near));
 }
 
 // Splits words into flags with their texts and the rest.

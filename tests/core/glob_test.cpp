@@ -47,4 +47,6 @@ TEST_CASE("the nearest word is by edit distance, and none when all are far", "[t
   CHECK(nearest("conv3", {"conv1", "fc1", "conv33"}) == "conv1");
   CHECK(nearest("bnn", {"conv1", "bn"}) == "bn");
   CHECK(nearest("something", {"fc", "bn"}).empty());
+  CHECK(nearest("val-split", {"epochs", "val", "v"}) == "val");
+  CHECK(nearest("convolution", {"relu", "conv", "co"}) == "conv");
 }
