@@ -55,10 +55,13 @@ class DataVerify : public DataVerb {
                   {"images", r.images},
                   {"classes", r.classes},
                   {"counts", counts},
+                  {"notes", r.notes},
                   {"findings", all}});
     else
       print(fmt::format("{} images of {} classes; {}", r.images, r.classes,
                         parts.empty() ? "nothing to remark" : join(parts, ", ")));
+    for (const std::string& n : r.notes)
+      if (!o.json) print(n);
     if (r.bad() > 0)
       fail(ErrorKind::data, name, "{} of these findings keep a training from beginning (layout, unreadable)",
            r.bad());

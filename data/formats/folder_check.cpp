@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <optional>
+#include <set>
 
 #include "core/parallel.h"
 #include "core/sha256.h"
@@ -54,15 +56,29 @@ Seen see(const FolderFile& file) {
   return s;
 }
 
-// The most frequent value of the readable images; the first of equals in the order of the values.
+// The value of more than half of the readable images, or nothing.
 template <class Fn>
-auto usual(const std::vector<Seen>& all, Fn value) {
+auto usual(const std::vector<Seen>& all, Fn value) -> std::optional<decltype(value(all[0]))> {
   std::map<decltype(value(all[0])), int64_t> counts;
+  int64_t readable = 0;
   for (const Seen& s : all)
-    if (s.error.empty()) ++counts[value(s)];
-  auto most = std::max_element(counts.begin(), counts.end(),
-                               [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == counts.end() ? decltype(value(all[0])){} : most->first;
+    if (s.error.empty()) {
+      ++counts[value(s)];
+      ++readable;
+    }
+  for (const auto& [v, n] : counts)
+    if (2 * n > readable) return v;
+  return {};
+}
+
+// "images have 200 sizes, 32x40 to 160x155 pixels"; of images of one size nothing.
+std::string sizes(const std::vector<Seen>& all) {
+  std::set<std::pair<int64_t, std::string>> by_area;
+  for (const Seen& s : all)
+    if (s.error.empty()) by_area.emplace(s.width * s.height, s.size());
+  if (by_area.size() < 2) return "";
+  return fmt::format("images have {} sizes, {} to {} pixels", by_area.size(), by_area.begin()->second,
+                     by_area.rbegin()->second);
 }
 
 class Check {
@@ -88,6 +104,9 @@ class Check {
               usual(seen_, [](const Seen& s) { return s.aspect(); }),
               usual(seen_, [](const Seen& s) { return s.channels; })};
     for (size_t i = 0; i < files_.size(); ++i) file(i);
+    std::stable_partition(report_.findings.begin(), report_.findings.end(),
+                          [](const FolderFinding& f) { return f.bad; });
+    notes();
     return std::move(report_);
   }
 
@@ -100,19 +119,31 @@ class Check {
     const Seen& s = seen_[i];
     const std::string& path = files_[i].path;
     if (!s.error.empty()) return add(path, "unreadable", s.error, true);
-    if (s.size() != usual_.size)
-      add(path, "size", fmt::format("{} pixels, most images have {}", s.size(), usual_.size));
-    if (s.aspect() != usual_.aspect)
-      add(path, "aspect", fmt::format("sides as {}, most images have {}", s.aspect(), usual_.aspect));
-    if (s.channels != usual_.channels)
+    if (usual_.size && s.size() != usual_.size)
+      add(path, "size", fmt::format("{} pixels, most images have {}", s.size(), *usual_.size));
+    if (usual_.aspect && s.aspect() != usual_.aspect)
+      add(path, "aspect", fmt::format("sides as {}, most images have {}", s.aspect(), *usual_.aspect));
+    if (usual_.channels && s.channels != usual_.channels)
       add(path, "channels",
-          fmt::format("{}, most images have {}", channels(s.channels), channels(usual_.channels)));
+          fmt::format("{}, most images have {}", channels(s.channels), channels(*usual_.channels)));
     if (s.deep) add(path, "16-bit", "its samples of 16 bits are scaled to 8");
     if (s.turned) add(path, "turned", "it is turned as its Exif orientation says");
     if (s.transparent) add(path, "transparent", "it is put on a white ground");
     same(i);
   }
   static std::string channels(int64_t c) { return c == 1 ? "grey" : "colour"; }
+
+  void notes() {
+    if (const std::string text = sizes(seen_); !text.empty()) report_.notes.push_back(text);
+    auto having = [&](auto has) {
+      return std::count_if(seen_.begin(), seen_.end(),
+                           [&](const Seen& s) { return s.error.empty() && has(s); });
+    };
+    const auto grey = having([](const Seen&s) { return s.channels == 1; }),
+               colour = having([](const Seen&s) { return s.channels != 1; });
+    if (grey > 0 && colour > 0)
+      report_.notes.push_back(fmt::format("{} are grey, {} in colour", grey, colour));
+  }
 
   void same(size_t i) {
     const auto [first, fresh] = first_.emplace(seen_[i].pixels, i);
@@ -129,8 +160,8 @@ class Check {
   std::vector<FolderFile> files_;  // of both parts
   std::vector<Seen> seen_;
   struct {
-    std::string size, aspect;
-    int64_t channels = 0;
+    std::optional<std::string> size, aspect;
+    std::optional<int64_t> channels;
   } usual_;
   std::map<std::string, size_t> first_;  // file with these pixels
   FolderReport report_;

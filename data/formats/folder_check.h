@@ -13,7 +13,7 @@ struct FolderFinding {
   // unlabelled  an image outside of the class folders
   // format      no PNG or JPEG by name
   // nested      in a folder within a class folder; it is taken
-  // size, aspect, channels   other than most images have
+  // size, aspect, channels   other than most images have, where more than half have the same
   // 16-bit, turned, transparent   scaled to 8 bits, turned by its Exif orientation, put on white
   // duplicate   the same pixels as an image before it
   // leak        the same pixels as a training image, in the test part
@@ -24,7 +24,8 @@ struct FolderFinding {
 
 struct FolderReport {
   int64_t images = 0, classes = 0;
-  std::vector<FolderFinding> findings;  // layout first, then file by file
+  std::vector<FolderFinding> findings;  // the bad ones first, then file by file
+  std::vector<std::string> notes;  // of all images, in sentences: "images have 200 sizes, 32x40 to 160x155"
   int64_t bad() const;
 };
 

@@ -196,6 +196,19 @@ TEST_CASE("a folder's check tells everything at once", "[data]") {
   CHECK(kinds.count("unlabelled") == 1);
   CHECK(kinds.count("transparent") == 1);
   CHECK(r.bad() == 3);
+  for (int64_t i = 0; i < r.bad(); ++i) CHECK(r.findings[static_cast<size_t>(i)].bad);  // before all others
+  REQUIRE(r.notes.size() == 2);
+  CHECK(r.notes[0] == "images have 3 sizes, 2x1 to 40x10 pixels");
+}
+
+TEST_CASE("where no size is that of most images, a folder's check calls none of them odd", "[data]") {
+  TemporaryFolder folder;
+  for (int i = 1; i <= 4; ++i) put(folder.path() / fmt::format("a/{}.png", i), grey(3 * i, 5, i));
+  put(folder.path() / "b/5.png", grey(40, 5, 5));
+  const FolderReport r = check_image_folder(folder.path().string());
+  CHECK(r.findings.empty());
+  REQUIRE(r.notes.size() == 1);
+  CHECK(r.notes[0] == "images have 5 sizes, 3x5 to 40x5 pixels");
 }
 
 TEST_CASE("the eight Exif orientations are applied as Pillow applies them", "[data]") {
