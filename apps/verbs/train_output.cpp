@@ -155,6 +155,12 @@ void TrainOutput::write_confusion(const EvalResult& test) {
                               "predicted", "true", data_.class_names, test.confusion}));
 }
 
+// What the network says of each image of the part that is measured in the end.
+void TrainOutput::write_outcomes(const Outcomes& all) {
+  folder_.write("metrics.csv", metrics_csv(all.result, data_.class_names));
+  folder_.write("predictions.csv", predictions_csv(all.predictions, data_.measured(), data_.class_names));
+}
+
 Json TrainOutput::summary(const FitResult& r) const {
   const Trainer::Measured weights(trainer_);
   const Progress& p = r.progress;
@@ -170,6 +176,10 @@ Json TrainOutput::summary(const FitResult& r) const {
   }
   s["best_chosen_on"] = part();
   s["test_loss"] = tests ? Json(r.test.loss) : Json();
+  const Json metrics = metrics_json(r.test, data_.class_names);
+  s["macro_f1"] = metrics.at("macro").at("f1");
+  s["weighted_f1"] = metrics.at("weighted").at("f1");
+  if (metrics.contains("top5_accuracy")) s["top5_accuracy"] = metrics.at("top5_accuracy");
   s["train_loss"] = p.train_loss ? Json(*p.train_loss) : Json();
   s["epochs"] = static_cast<double>(p.step) / static_cast<double>(trainer_.steps_per_epoch());
   s["steps"] = p.step;
@@ -198,6 +208,10 @@ Json TrainOutput::summary(const FitResult& r) const {
 void TrainOutput::finish(const FitResult& r) {
   write_tables();
   write_confusion(r.test);
+  {
+    const Trainer::Measured weights(trainer_);
+    write_outcomes(outcomes_of(trainer_.model(), data_, trainer_.setup().loader.normalization));
+  }
   const Json s = summary(r);
   folder_.write_json("summary.json", s);
   if (const FrozenState frozen = frozen_state(trainer_.model()); !frozen.layers.empty())
