@@ -1,5 +1,5 @@
-// What `sigma compare` measured: arms (batch norm x normalization x learning rate), several seeds each; and
-// how it is written down.
+// What `sigma compare` measured: arms, which differ in batch norm, normalization or any other flags of
+// training, several seeds each; and how it is written down.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -13,6 +13,7 @@ namespace sigma::app {
 inline constexpr double kThresholds[] = {0.90, 0.95, 0.97, 0.98};
 
 // What an arm has of a flag of which the comparison has several values.
+// An optimizer without the flag has an empty value and no words.
 struct Setting {
   std::string flag, value, words;  // "batch-norm", "off", "no batch norm"
 };
@@ -21,8 +22,12 @@ struct Arm {
   bool batch_norm;
   std::string normalize;
   double lr;
-  std::vector<Setting> settings;                     // in the order of the table of flags
-  std::string label() const;                         // their words: "no batch norm · lr 0.1"
+  std::vector<Setting> settings;  // in the order of the table of flags
+  // With --epochs an arm of smaller batches has more steps, as all see the same number of images.
+  int64_t steps = 0, eval_every = 0, eval_images = 0, batch_size = 1;
+  std::string model;            // a name of its network
+  std::string histogram_layer;  // path of the normalization that is looked at; empty: there is none
+  std::string label() const;  // words of the settings: "no batch norm · rate 0.1"; of an only arm its model
   const Setting* of(const std::string& flag) const;  // null when all arms have the same
 };
 
@@ -53,10 +58,13 @@ struct ArmRun {
 
 struct Comparison {
   std::string model, data, schedule;
-  std::vector<double> rates;  // the first arm's learning rate at each step
+  std::vector<double> rates;  // the learning rate of the first of the longest arms at each step
   std::string command;        // that repeats it
-  int64_t steps = 0, eval_every = 0, eval_images = 0, parameters = 0, seeds = 1, batch_size = 1;
-  std::string histogram_layer;  // path of the batch norm
+  // Of the longest arm, the first of them; the others may have their own.
+  int64_t steps = 0, eval_every = 0, eval_images = 0, parameters = 0, batch_size = 1;
+  int64_t seeds = 1;
+  std::string measured = "test";  // the part of the data: "test" or "validation"
+  std::string histogram_layer;    // of the first arm that has one; empty: no run has histograms
   std::vector<Arm> arms;
   std::vector<ArmRun> runs;  // ordered by arm, then seed
   std::string environment;   // of the machine, as JSON

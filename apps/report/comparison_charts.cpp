@@ -87,9 +87,9 @@ Series bars(const std::string& label, const Histogram& h, Color color) {
 std::vector<Chart> histogram_charts(const Comparison& c) {
   std::vector<Chart> charts;
   for (size_t a = 0; a < c.arms.size(); ++a) {
-    if (c.arms[a].lr != c.arms[0].lr || c.of(a).empty()) continue;
+    if (c.arms[a].lr != c.arms[0].lr || c.of(a).empty() || c.of(a)[0]->first_in.share.empty()) continue;
     const ArmRun& r = *c.of(a)[0];
-    Chart h{fmt::format("{}: values at {}", c.arms[a].label(), c.histogram_layer),
+    Chart h{fmt::format("{}: values at {}", c.arms[a].label(), c.arms[a].histogram_layer),
             "value (outliers in the end bins)", "share of values (%)"};
     h.filled = true;
     if (c.arms[a].batch_norm) {

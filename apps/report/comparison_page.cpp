@@ -76,8 +76,9 @@ std::string html(const std::string& text) {
 }  // namespace
 
 std::string table_text(const Comparison& c) {
-  std::vector<std::vector<std::string>> cells{{"arm", "test accuracy", "range over seeds", "steps to 90%",
-                                               "95%", "97%", "98%", "s to 90%", "ms/step", "diverged"}};
+  std::vector<std::vector<std::string>> cells{{"arm", c.measured + " accuracy", "range over seeds",
+                                               "steps to 90%", "95%", "97%", "98%", "s to 90%", "ms/step",
+                                               "diverged"}};
   for (const Row& r : rows_of(c))
     cells.push_back({r.arm, r.accuracy, r.range, r.steps[0], r.steps[1], r.steps[2], r.steps[3], r.seconds[0],
                      r.ms, r.diverged});
@@ -130,12 +131,13 @@ h2{margin-top:2.2rem}
     for (auto& s : r.seconds) page += fmt::format("<td>{}</td>", s);
     page += fmt::format("<td>{}</td><td>{}</td></tr>\n", r.ms, r.diverged);
   }
-  page += fmt::format(
-      "</table>\n<h2>Activations before and after {}</h2>\n<p>Values on 200 test images, first seed. Without "
-      "batch norm: the output of the layer "
-      "before it, at the same place.</p>\n",
-      html(c.histogram_layer));
-  page += histograms_picture(c, true);
+  page += "</table>\n";
+  if (!c.histogram_layer.empty())
+    page += fmt::format(
+        "<h2>Activations before and after {}</h2>\n<p>Values on 200 {} images, first seed. Without "
+        "batch norm: the output of the layer "
+        "before it, at the same place.</p>\n{}",
+        html(c.histogram_layer), c.measured, histograms_picture(c, true));
   page += "<h2>Learning rate</h2>\n" + learning_rate_picture(c, true);
   page += "<h2>What was run</h2>\n<pre>" + html(c.command) + "</pre>\n<pre>" + html(c.environment) +
           "</pre>\n</body></html>\n";
