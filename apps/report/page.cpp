@@ -27,12 +27,18 @@ figure{margin:0;min-width:0}
 figure.wide{grid-column:1/-1}
 figure svg,figure img{display:block;width:100%;height:auto}
 figure.wide svg,figure.wide img{width:auto;max-width:100%}
+.gallery{display:grid;gap:1rem .75rem;margin:.8rem 0}
+.pictures{display:flex;gap:4px;align-items:flex-start}
+.pictures img,.gallery .pictures img{display:block;width:auto;min-width:0;max-width:100%;height:auto;flex:0 1 auto}
+.pictures img.pixels{image-rendering:pixelated}
 figcaption{font-size:.88rem;color:var(--muted);margin-top:.3rem}
 .scroll{overflow-x:auto;margin:.8rem 0}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--grid);white-space:nowrap}
 th{color:var(--muted);font-weight:normal;vertical-align:bottom}
 th:first-child,td:first-child{text-align:left;padding-left:0}
+.heat td{padding:.15rem .3rem;text-align:center;border:1px solid var(--paper);min-width:1.9rem}
+.heat th{padding:.15rem .3rem;text-align:center}.heat td:first-child{text-align:right;color:var(--muted);padding-right:.5rem}
 pre{background:var(--soft);border-radius:.5rem;padding:.8rem 1rem;overflow-x:auto;font-size:.82rem}
 summary{cursor:pointer;color:var(--strong)}
 svg text.ink,svg rect.ink,svg polygon.ink{fill:var(--ink)}svg polyline.ink{stroke:var(--ink)}
@@ -98,6 +104,22 @@ void Page::figures(const std::vector<Figure>& figures) {
     body_ += "</figure>\n";
   }
   body_ += "</div>\n";
+}
+
+void Page::gallery(const std::vector<Figure>& figures, int64_t width) {
+  if (figures.empty()) return;
+  body_ += fmt::format(
+      "<div class=\"gallery\" "
+      "style=\"grid-template-columns:repeat(auto-fill,minmax(min(100%,{}px),1fr))\">\n",
+      width);
+  for (const Figure& f : figures)
+    body_ +=
+        fmt::format("<figure>{}<figcaption>{}</figcaption></figure>\n", f.picture, escape_html(f.caption));
+  body_ += "</div>\n";
+}
+
+void Page::begin_fold(const std::string& summary) {
+  body_ += fmt::format("<details><summary>{}</summary>\n", escape_html(summary));
 }
 
 void Page::table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows) {

@@ -36,11 +36,16 @@ class Page {
   void tiles(const std::vector<Tile>& tiles);
   void section(const std::string& title);
   void figures(const std::vector<Figure>& figures);
+  // Small pictures in as many columns of at least `width` pixels as there is room for.
+  void gallery(const std::vector<Figure>& figures, int64_t width);
   // Cells as texts, as many in each row as in the header; the first column names the row and stands left.
   // Throws kind usage for a row of another length.
   void table(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows);
   // A text of fixed width, as a command; `summary`, if there is one, is shown and opens it.
   void preformatted(const std::string& text, const std::string& summary = "");
+  // What comes between the two is shown once `summary` is opened.
+  void begin_fold(const std::string& summary);
+  void end_fold() { body_ += "</details>\n"; }
   void raw(const std::string& html) { body_ += html; }
 
   std::string html() const;  // the file's bytes
