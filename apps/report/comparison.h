@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/report/picture.h"
 #include "core/json.h"
 
 namespace sigma::app {
@@ -56,6 +57,13 @@ struct ArmRun {
   static ArmRun from(const Json& json, const std::string& place);  // throws kind checkpoint
 };
 
+// Some images as the network gets them with a normalization, or as they are in their files.
+struct Sample {
+  std::string words;                                  // "standardized input"
+  double low = 0, high = 0, mean = 0, deviation = 0;  // of all their values
+  std::vector<Picture> images;  // the values of all brought to 0..255 by their lowest and highest
+};
+
 struct Comparison {
   std::string model, data, schedule;
   std::vector<double> rates;  // the learning rate of the first of the longest arms at each step
@@ -69,6 +77,8 @@ struct Comparison {
   std::vector<ArmRun> runs;  // ordered by arm, then seed
   std::string environment;   // of the machine, as JSON
   double wall_seconds = 0;
+  std::vector<Sample> samples;
+  std::string drawing;  // of the network, as SVG; empty: there are several
 
   std::vector<const ArmRun*> of(size_t arm) const;
 };
@@ -76,10 +86,11 @@ struct Comparison {
 Json summary_json(const Comparison& c);             // summary.json of cli.md
 std::string measurements_csv(const Comparison& c);  // a row each measurement
 std::string table_text(const Comparison& c);        // for the terminal
+// A page for people; see page.h. It names what differs in words, never "arm".
 std::string report_html(const Comparison& c);
-// The pictures of the report, also as files.
+// The charts of the report as a PNG or SVG file; empty when there is nothing to draw.
 std::string curves_picture(const Comparison& c, bool svg);
-std::string histograms_picture(const Comparison& c, bool svg);
-std::string learning_rate_picture(const Comparison& c, bool svg);
+std::string activations_picture(const Comparison& c, bool svg);
+std::string values_picture(const Comparison& c, bool svg);  // accuracy by the values of flags with numbers
 
 }  // namespace sigma::app

@@ -7,6 +7,7 @@
 #include "apps/flags/verb.h"
 #include "apps/run/output.h"
 #include "apps/run/signals.h"
+#include "apps/verbs/compare_pictures.h"
 #include "apps/verbs/compare_workers.h"
 #include "apps/verbs/load_data.h"
 #include "core/parallel.h"
@@ -74,6 +75,7 @@ class Compare : public Verb {
       return 0;
     }
     normalize(plan, data);
+    add_pictures(plan, data);
     RunFolder folder(path, o, (16 << 20) + 16 * static_cast<uint64_t>(c.parameters * num_threads()));
     const Finished finished(folder, config, fingerprint(data));
     if (o.resume) c.runs = finished.load(c.arms.size());
@@ -131,8 +133,8 @@ class Compare : public Verb {
     folder.write("results.csv", measurements_csv(c));
     folder.write("curves.svg", curves_picture(c, true));
     folder.write("curves.png", curves_picture(c, false));
-    if (!c.histogram_layer.empty()) folder.write("histograms.png", histograms_picture(c, false));
-    folder.write("learning_rates.png", learning_rate_picture(c, false));
+    if (const std::string p = activations_picture(c, false); !p.empty()) folder.write("activations.png", p);
+    if (const std::string p = values_picture(c, false); !p.empty()) folder.write("values.png", p);
     folder.write("report.html", report_html(c));
     const Json s = summary_json(c);
     folder.write_json("summary.json", s);

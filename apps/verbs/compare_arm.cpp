@@ -7,6 +7,7 @@
 
 #include "apps/verbs/saved_model.h"
 #include "core/safetensors.h"
+#include "layers/channel_norm.h"
 
 namespace sigma::app {
 namespace {
@@ -29,7 +30,8 @@ Histogram histogram(const Tensor& values) {
   return h;
 }
 
-// What flows through the probe on some test images, in eval mode.
+// What flows through the probe on some images as in training, with the statistics of the batch, and leaves no
+// trace: neither running statistics nor random streams move.
 struct Activations {
   Tensor in, out;
 };
@@ -43,9 +45,14 @@ Activations observe(Module& model, const Probe& probe, const Split& test, const 
     hooks.add(*norm, [&](const Module&, const Variable&, const Variable& out) { a.out = out.value(); });
   std::vector<int64_t> rows;
   for (int64_t i = 0; i < std::min<int64_t>(200, test.size()); ++i) rows.push_back(i);
-  NoGrad off;
+  const NoGrad off;
+  const NoStatisticsUpdate keep;
   model.eval();
+  model.visit([](const std::string&, Module& m) {
+    if (m.channel_norm()) m.train();
+  });
   model(Variable(normalized_images(test, rows, n)));
+  model.eval();
   return a;
 }
 
