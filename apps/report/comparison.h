@@ -13,8 +13,8 @@ namespace sigma::app {
 
 inline constexpr double kThresholds[] = {0.90, 0.95, 0.97, 0.98};
 
-// What an arm has of a flag of which the comparison has several values.
-// An optimizer without the flag has an empty value and no words.
+// What an arm has of a flag of which the comparison has several values. The value is empty, without words, of
+// an optimizer that does not have the flag.
 struct Setting {
   std::string flag, value, words;  // "batch-norm", "off", "no batch norm"
 };
@@ -26,8 +26,8 @@ struct Arm {
   std::vector<Setting> settings;  // in the order of the table of flags
   // With --epochs an arm of smaller batches has more steps, as all see the same number of images.
   int64_t steps = 0, eval_every = 0, eval_images = 0, batch_size = 1;
-  std::string model;            // a name of its network
-  std::string histogram_layer;  // path of the normalization that is looked at; empty: there is none
+  std::string model{};            // a name of its network
+  std::string histogram_layer{};  // path of the normalization that is looked at; empty: there is none
   std::string label() const;  // words of the settings: "no batch norm · rate 0.1"; of an only arm its model
   const Setting* of(const std::string& flag) const;  // null when all arms have the same
 };

@@ -39,6 +39,28 @@ TrainSetup setup_for(const Options& o, const Dataset& data) {
   return s;
 }
 
+// " (in the arm of --batch-size 1, --optimizer sgd)": what was chosen of the lists that were given, or "".
+std::string choice_of(const Options& arm, const Options& all) {
+  std::string text;
+  Options copy = arm;
+  for (const Flag& f : shared_flags(copy))
+    if (is_list(all, f.name) && is_given(all, f.name))
+      text += fmt::format("{} {}", text.empty() ? f.name : ", " + f.name,
+                          f.has(kNetwork) ? network_name(f.text()) : f.text());
+  return text.empty() ? "" : " (in the arm of " + text + ")";
+}
+
+// The same with an error that says which arm it is of.
+TrainSetup setup_for(const Options& arm, const Options& all, const Dataset& data) {
+  try {
+    return setup_for(arm, data);
+  } catch (const Error& e) {
+    const std::string choice = choice_of(arm, all);
+    if (choice.empty()) throw;
+    throw Error(e.kind(), e.what() + choice);
+  }
+}
+
 // Images for the measurements on the way: a training step costs about three forward passes.
 int64_t images_to_measure(const Options& o, const Arm& arm, int64_t all) {
   if (o.eval_images >= 0) return o.eval_images;
@@ -140,7 +162,6 @@ void name_arms(const Options& o, std::vector<Options> as_trained, Comparison& c)
 void describe(const Options& o, Plan& plan) {
   Comparison& c = plan.comparison;
   c.data = o.data;
-  c.schedule = o.schedule;
   c.command = command_line(o);
   c.seeds = o.seeds;
   std::vector<std::string> models;
@@ -158,6 +179,7 @@ void describe(const Options& o, Plan& plan) {
   c.eval_every = arm.eval_every;
   c.eval_images = arm.eval_images;
   c.batch_size = arm.batch_size;
+  c.schedule = plan.options[longest].schedule;
   for (int64_t i = 0; i < c.steps; ++i) c.rates.push_back(plan.setups[longest].schedule.at(i, arm.lr));
   c.environment = json_text(environment(), 2);
 }
@@ -179,7 +201,7 @@ Plan plan_for(const Options& o, const Dataset& data) {
       ++plan.left_out;
       continue;
     }
-    plan.setups.push_back(setup_for(arm, data));
+    plan.setups.push_back(setup_for(arm, o, data));
     plan.options.push_back(arm);
     as_trained.push_back(e);
     plan.probes.push_back(probe_for(here, o.histogram_layer));

@@ -221,6 +221,10 @@ TEST_CASE("a list with a wrong value, twice the same one, or too many combinatio
   refused({"--batch-size", "1,2,3,4,5,6,7,8,9", "--warmup", "1,2,3,4,5,6,7,8,9"},
           "compare: 2 --batch-norm x 3 --normalize x 9 --batch-size x 9 --warmup are more than 256 arms");
   refused({"--norm", "batch,grup:8"}, "--norm: ");
+  // An arm that does not fit is named.
+  refused({"--batch-size", "4,1", "--normalize", "unit", "--model", "mlp,lenet5"},
+          "Expected more than 1 value per channel when training, got input size (1, 512) (in the arm of "
+          "--model mlp, --batch-size 1)");
   for (const char* flag : {"--batch-size", "--optimizer", "--weight-decay", "--momentum"}) {
     RunResult r = run_sigma({"train", flag, "1,2", "--dry-run"});
     CHECK(r.exit_code == 2);
