@@ -46,6 +46,8 @@ Split subset(const Split& split, const std::vector<int64_t>& rows) {
   if (split.images.defined()) part.images = index_rows(split.images, rows);
   if (split.labels.defined()) part.labels = index_rows(split.labels, rows);
   if (split.source) part.source = split.source->subset(rows);
+  if (!split.files.empty())
+    for (int64_t row : rows) part.files.push_back(split.files.at(static_cast<size_t>(row)));
   return part;
 }
 

@@ -16,6 +16,9 @@ struct Split {
       images;  // uint8 (N, C, H, W), channels_last; undefined when they are read from their files as needed
   Tensor labels;  // int64 (N), 0..classes-1
   std::shared_ptr<const ImageSource> source;
+  // Names of the files, one an image, below the folder of the data set; empty where an image has no file of
+  // its own.
+  std::vector<std::string> files{};
 
   int64_t size() const { return images.defined() ? images.dim(0) : source ? source->shape()[0] : 0; }
   Shape shape() const;  // (N, C, H, W)

@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "report/canvas.h"
 #include "report/plot.h"
+#include "report/words.h"
 
 namespace sigma {
 namespace {
@@ -13,15 +14,6 @@ namespace {
 constexpr double kBox = 250, kHigh = 36, kGap = 18, kMargin = 24, kTop = 64, kSide = 16, kBranch = 190;
 constexpr size_t kRows = 28;          // boxes of a column, more where a line would be cut
 constexpr double kMaxPixels = 16000;  // of a PNG's side
-
-std::string thousands(int64_t n) {
-  std::string digits = std::to_string(n), text;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) text += ' ';
-    text += digits[i];
-  }
-  return text;
-}
 
 struct Layout {
   std::vector<size_t> column, row;  // of each box

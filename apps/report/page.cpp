@@ -31,15 +31,16 @@ figure.wide svg,figure.wide img{width:auto;max-width:100%}
 .pictures{display:flex;gap:4px;align-items:flex-start}
 .pictures img,.gallery .pictures img{display:block;width:auto;min-width:0;max-width:100%;height:auto;flex:0 1 auto}
 .pictures img.pixels{image-rendering:pixelated}
-figcaption{font-size:.88rem;color:var(--muted);margin-top:.3rem}
+figcaption{font-size:.88rem;color:var(--muted);margin-top:.3rem;white-space:pre-line}
 .scroll{overflow-x:auto;margin:.8rem 0}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--grid);white-space:nowrap}
 th{color:var(--muted);font-weight:normal;vertical-align:bottom}
 th:first-child,td:first-child{text-align:left;padding-left:0}
 .heat td{padding:.15rem .3rem;text-align:center;border:1px solid var(--paper);min-width:1.9rem}
+.heat th.turned{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left}
 .heat th{padding:.15rem .3rem;text-align:center}.heat td:first-child{text-align:right;color:var(--muted);padding-right:.5rem}
-pre{background:var(--soft);border-radius:.5rem;padding:.8rem 1rem;overflow-x:auto;font-size:.82rem}
+pre{background:var(--soft);border-radius:.5rem;padding:.8rem 1rem;overflow-x:auto;font-size:.82rem;white-space:pre-wrap;overflow-wrap:anywhere}
 summary{cursor:pointer;color:var(--strong)}
 svg text.ink,svg rect.ink,svg polygon.ink{fill:var(--ink)}svg polyline.ink{stroke:var(--ink)}
 svg text.muted,svg rect.muted,svg polygon.muted{fill:var(--muted)}svg polyline.muted{stroke:var(--muted)}

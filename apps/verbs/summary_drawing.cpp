@@ -2,7 +2,6 @@
 
 #include <map>
 
-#include "apps/report/drawing.h"
 #include "core/file.h"
 
 namespace sigma::app {
@@ -62,13 +61,18 @@ void check_drawing_file(const std::string& file) {
     fail(ErrorKind::usage, "--draw", "expected a file that ends in .svg or .png, got \"{}\"", file);
 }
 
-void draw_network(const std::string& file, const std::string& title, const Module& model,
-                  const std::vector<TraceRow>& rows) {
+NetworkDrawing drawing_of(const std::string& title, const Module& model, const std::vector<TraceRow>& rows) {
   NetworkDrawing n;
   n.title = title;
   n.input = rows.empty() ? "" : rows.back().in.str();
   int level = 0;
   Drawer(rows).walk(model, n, level);
+  return n;
+}
+
+void draw_network(const std::string& file, const std::string& title, const Module& model,
+                  const std::vector<TraceRow>& rows) {
+  const NetworkDrawing n = drawing_of(title, model, rows);
   write_file_atomic(file, ends(file, ".svg") ? to_svg(n) : to_png(n));
 }
 

@@ -6,6 +6,7 @@
 #include "apps/report/plot.h"
 #include "apps/run/output.h"
 #include "apps/run/signals.h"
+#include "apps/verbs/train_report.h"
 #include "core/text.h"
 
 namespace sigma::app {
@@ -155,6 +156,13 @@ void TrainOutput::write_confusion(const EvalResult& test) {
                               "predicted", "true", data_.class_names, test.confusion}));
 }
 
+void TrainOutput::write_report(const FitResult& r) {
+  const Trainer::Measured weights(trainer_);
+  const std::vector<Mistake> mistakes =
+      most_certain_mistakes(trainer_.model(), data_, trainer_.setup().loader.normalization, 24);
+  folder_.write("report.html", report_html(run_report(options_, trainer_, r, results_, mistakes)));
+}
+
 Json TrainOutput::summary(const FitResult& r) const {
   const Trainer::Measured weights(trainer_);
   const Progress& p = r.progress;
@@ -198,6 +206,7 @@ Json TrainOutput::summary(const FitResult& r) const {
 void TrainOutput::finish(const FitResult& r) {
   write_tables();
   write_confusion(r.test);
+  write_report(r);
   const Json s = summary(r);
   folder_.write_json("summary.json", s);
   if (const FrozenState frozen = frozen_state(trainer_.model()); !frozen.layers.empty())

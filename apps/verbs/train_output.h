@@ -37,6 +37,7 @@ class TrainOutput {
   // "validation" or "test": the part that is measured on the way.
   std::string part() const { return data_.validation.size() > 0 ? "validation" : "test"; }
   void write_confusion(const EvalResult& test);
+  void write_report(const FitResult& result);
 
   const Options& options_;
   const Dataset& data_;

@@ -106,6 +106,7 @@ Split split_of(std::vector<Look> looks, const DatasetOptions& o, int64_t channel
   split.labels = Tensor::empty({n}, DType::int64);
   int64_t* labels = split.labels.mutable_data<int64_t>();
   for (size_t i = 0; i < looks.size(); ++i) labels[i] = looks[i].file.file.label;
+  for (const Look& l : looks) split.files.push_back(l.file.file.name);
   if (in_memory) {
     split.images = Tensor::empty({n, channels, height, width}, DType::uint8, Layout::channels_last);
     uint8_t* to = split.images.mutable_data<uint8_t>();
