@@ -29,7 +29,8 @@ figure svg,figure img{display:block;width:100%;height:auto}
 figure.wide svg,figure.wide img{width:auto;max-width:100%}
 .gallery{display:grid;gap:1rem .75rem;margin:.8rem 0}
 .pictures{display:flex;gap:4px;align-items:flex-start}
-.pictures img,.gallery .pictures img{display:block;width:auto;min-width:0;max-width:100%;height:auto;flex:0 1 auto}
+.pictures img{display:block;height:auto;min-width:0;flex:0 1 auto}
+.figures>div{min-width:0}
 .pictures img.pixels{image-rendering:pixelated}
 figcaption{font-size:.88rem;color:var(--muted);margin-top:.3rem;white-space:pre-line}
 .scroll{overflow-x:auto;margin:.8rem 0}

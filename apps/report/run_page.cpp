@@ -57,10 +57,9 @@ void add_finding(Page& page, const RunReport& run) {
   if (!run.confusions.empty()) {
     const RunReport::Taken& t = run.confusions[0];
     text +=
-        fmt::format(" Most often it takes {} for {}: {} of {}.", class_name(run, t.truth),
+        fmt::format(" Its most frequent mistake: {} taken for {}, {} of {} times.", class_name(run, t.truth),
                     class_name(run, t.guess), thousands(t.images),
-                    count_text(run.scores.empty() ? n.all : run.scores[static_cast<size_t>(t.truth)].images,
-                               "such image"));
+                    thousands(run.scores.empty() ? n.all : run.scores[static_cast<size_t>(t.truth)].images));
   } else if (n.all > 0 && n.right == n.all) {
     text += " It made no mistake on them.";
   }
@@ -71,13 +70,13 @@ void add_tiles(Page& page, const RunReport& run) {
   const Counts n = counts_of(run);
   std::vector<Tile> tiles{{percent_text(run.result.accuracy),
                            fmt::format("right, of {}", count_text(n.all, run.result.part + " image"))}};
-  if (run.best_epoch > 0)
+  if (run.best_epoch > 0 && run.measured.size() > 1)
     tiles.push_back({fmt::format("{:.3g}", run.best_epoch),
                      fmt::format("best epoch of {:.3g}: {} on {} images", run.epochs,
                                  percent_text(run.best_accuracy), run.measured_part)});
   tiles.push_back(
       {time_text(run.seconds), fmt::format("of training on {}", count_text(run.train_images, "image"))});
-  tiles.push_back({thousands(run.parameters), run.parameters == 1 ? "number was learnt" : "parameters"});
+  tiles.push_back({thousands(run.parameters), run.parameters == 1 ? "parameter" : "parameters"});
   page.tiles(tiles);
 }
 
@@ -87,24 +86,30 @@ void add_basis(Page& page, const RunReport& run) {
       "All figures are of the weights at the end of the run{}, which weights/last.safetensors holds.",
       run.averaged ? ", running averages of those that were trained" : "");
   if (run.ended_early) text += " It ended before its time, as nothing had become better for a while.";
-  if (best_is_last(run))
+  const bool once = run.measured.size() == 1;
+  if (once)
+    text += fmt::format(
+        " They were measured once, on {} images, so weights/best.safetensors holds the same: nothing was "
+        "chosen.",
+        run.measured_part);
+  else if (best_is_last(run))
     text += " They are the best that were measured, and so weights/best.safetensors as well.";
   else if (run.best_epoch > 0)
     text += fmt::format(" weights/best.safetensors holds those of epoch {:.3g}, the best that were measured.",
                         run.best_epoch);
   page.paragraph(text);
-  if (run.measured_part == "test")
+  if (run.measured_part == "test" && !once)
     page.paragraph(
         "The best were chosen on the test images, since no images were set apart for validation. That "
         "flatters: the best of several looks at the same images does less well on new ones. " +
         run.how_to_validate);
-  else if (run.result.part == "test")
+  else if (run.measured_part != "test" && run.result.part == "test")
     page.paragraph(fmt::format(
         "The best were chosen on {} that were set apart from the training images, of which the network names "
         "{} right; the test images had no say in it.",
         count_text(run.validation_images, "validation image"),
         run.validation_accuracy ? percent_text(*run.validation_accuracy) : "some"));
-  else
+  else if (run.measured_part != "test")
     page.paragraph(fmt::format(
         "There are no test images. The {} were set apart from the training images, but the best were chosen "
         "on them, which flatters.",
@@ -186,7 +191,7 @@ void add_curves(Page& page, const RunReport& run) {
 void add_samples(Page& page, const RunReport& run) {
   if (run.samples.empty()) return;
   page.section("What it was trained on");
-  page.paragraph(fmt::format("{} of {}, as {} and as the network gets {}. {}",
+  page.paragraph(fmt::format("{} of {}: on the left as {}, on the right as the network gets {}. {}",
                              run.samples.size() == 1 ? "A training image" : "Training images", run.data,
                              run.samples.size() == 1 ? "it is" : "they are",
                              run.samples.size() == 1 ? "it" : "them", run.normalization));
@@ -213,7 +218,6 @@ void add_network(Page& page, const RunReport& run) {
 
 void add_settings(Page& page, const RunReport& run) {
   page.section("What was run");
-  page.preformatted(run.command);
   if (run.settings.empty()) {
     page.paragraph("All settings are the defaults.");
   } else {
@@ -222,6 +226,7 @@ void add_settings(Page& page, const RunReport& run) {
     for (const auto& [name, value] : run.settings) rows.push_back({name, printable(value)});
     page.table({"setting", "value"}, rows);
   }
+  page.preformatted(run.command, "The command that repeats it");
   page.preformatted(run.config, "All settings, config.json");
   page.preformatted(run.environment, "Machine and program, env.json");
 }
@@ -229,7 +234,7 @@ void add_settings(Page& page, const RunReport& run) {
 }  // namespace
 
 std::string report_html(const RunReport& run) {
-  Page page(printable(fmt::format("{} on {}", run.model, run.data)));
+  Page page(printable(fmt::format("Training: {} on {}", run.model, run.data)));
   add_finding(page, run);
   add_tiles(page, run);
   add_basis(page, run);

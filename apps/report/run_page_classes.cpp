@@ -65,6 +65,22 @@ void add_confusions(Page& page, const RunReport& run) {
   page.table({"true class", "said", "images", "of the class"}, rows);
 }
 
+// Classes without an image come last: of them nothing is known.
+bool weaker(const RunReport::ClassScore& a, const RunReport::ClassScore& b) {
+  if ((a.images > 0) != (b.images > 0)) return a.images > 0;
+  return a.f1 < b.f1;
+}
+
+// What there is nothing to divide by for is no number.
+std::vector<std::string> score_row(const RunReport& run, size_t c) {
+  const RunReport::ClassScore& s = run.scores[c];
+  int64_t said = 0;
+  for (const std::vector<int64_t>& row : run.result.confusion) said += row[c];
+  const auto text = [](bool known, double share) { return known ? percent_text(share) : "-"; };
+  return {class_name(run, static_cast<int64_t>(c)), text(said > 0, s.precision), text(s.images > 0, s.recall),
+          text(s.images > 0 || said > 0, s.f1), thousands(s.images)};
+}
+
 void add_scores(Page& page, const RunReport& run) {
   if (run.scores.empty()) return;
   std::vector<size_t> order(run.scores.size());
@@ -72,7 +88,7 @@ void add_scores(Page& page, const RunReport& run) {
   const bool many = order.size() > kRows;
   if (many)
     std::stable_sort(order.begin(), order.end(),
-                     [&](size_t a, size_t b) { return run.scores[a].f1 < run.scores[b].f1; });
+                     [&](size_t a, size_t b) { return weaker(run.scores[a], run.scores[b]); });
   page.section(many ? "Classes, the weakest first" : "Classes");
   page.paragraph(
       "Precision: of the images that were said to be of the class, how many are. Recall: of the images of "
@@ -80,15 +96,10 @@ void add_scores(Page& page, const RunReport& run) {
       "class, how many were found. F1 is their harmonic mean, which is high only where both are.");
   const std::vector<std::string> header{"class", "precision", "recall", "F1", "images"};
   std::vector<std::vector<std::string>> rows;
-  for (size_t c : order) {
-    const RunReport::ClassScore& s = run.scores[c];
-    rows.push_back({class_name(run, static_cast<int64_t>(c)), percent_text(s.precision),
-                    percent_text(s.recall), percent_text(s.f1), thousands(s.images)});
-  }
+  for (size_t c : order) rows.push_back(score_row(run, c));
   page.table(header, {rows.begin(), rows.begin() + static_cast<int64_t>(std::min(kRows, rows.size()))});
   if (!many) return;
-  page.begin_fold(
-      fmt::format("{} with more", count_text(static_cast<int64_t>(rows.size() - kRows), "class", "classes")));
+  page.begin_fold("The other " + count_text(static_cast<int64_t>(rows.size() - kRows), "class", "classes"));
   page.table(header, {rows.begin() + static_cast<int64_t>(kRows), rows.end()});
   page.end_fold();
 }
@@ -104,17 +115,19 @@ void add_classes(Page& page, const RunReport& run) {
   const auto& confusion = run.result.confusion;
   if (confusion.empty()) return;
   page.section("What it takes for what");
-  if (confusion.size() <= kMatrixClasses) {
+  const bool small = confusion.size() <= kMatrixClasses;
+  if (small) {
     page.paragraph(fmt::format(
         "A row for each true class of the {} images, a column for what the network said, in percent of the "
         "row. Blue is right, orange is wrong, and empty is never.",
         run.result.part));
-    page.raw(matrix_html(run));
+    page.raw("<div class=\"figures\"><div>\n" + matrix_html(run) + "</div><div>\n");
   } else {
     page.paragraph(
         fmt::format("The table of all {} classes is in confusion.csv, beside this page.", confusion.size()));
   }
   add_confusions(page, run);
+  if (small) page.raw("</div></div>\n");
   add_scores(page, run);
 }
 
@@ -127,8 +140,8 @@ void add_mistakes(Page& page, const RunReport& run) {
   if (heat)
     page.paragraph(
         "Beside each image, Grad-CAM: light is where what the last layer with places sees speaks for the "
-        "wrong "
-        "answer, dark is where nothing does.");
+        "wrong answer, dark is where nothing does. Where all is dark, no place speaks for it more than "
+        "against it.");
   else if (!run.no_heat.empty())
     page.paragraph(run.no_heat);
   std::vector<Figure> figures;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "apps/flags/config.h"
@@ -173,7 +174,10 @@ RunReport run_report(const Options& o, Trainer& trainer, const FitResult& r, con
   const auto per_epoch = static_cast<double>(trainer.steps_per_epoch());
   RunReport run;
   run.model = model_label(setup.model);
-  run.data = data.name;
+  // Of a folder its name; the settings have the path.
+  const std::filesystem::path folder(data.name);
+  run.data =
+      data.name.starts_with("folder:") && folder.has_filename() ? folder.filename().string() : data.name;
   run.train_images = data.train.size();
   run.validation_images = data.validation.size();
   run.test_images = data.test.size();
