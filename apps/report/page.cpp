@@ -112,8 +112,8 @@ void Page::gallery(const std::vector<Figure>& figures, int64_t width) {
   if (figures.empty()) return;
   body_ += fmt::format(
       "<div class=\"gallery\" "
-      "style=\"grid-template-columns:repeat(auto-fill,minmax(min(100%,{}px),1fr))\">\n",
-      width);
+      "style=\"grid-template-columns:repeat(auto-fill,minmax(min({},{}px),1fr))\">\n",
+      width > 300 ? "100%" : "46%", width);
   for (const Figure& f : figures)
     body_ +=
         fmt::format("<figure>{}<figcaption>{}</figcaption></figure>\n", f.picture, escape_html(f.caption));

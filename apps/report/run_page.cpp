@@ -199,9 +199,9 @@ void add_samples(Page& page, const RunReport& run) {
   int64_t width = 150;
   for (const RunReport::Sample& s : run.samples) {
     const std::string caption = printable(s.caption);
-    const int64_t shown = s.raw.width * zoom_for(s.raw.width, 84);
+    const int64_t shown = s.raw.width * zoom_for(s.raw.width, run_page::kPicture);
     width = std::max(width, std::min<int64_t>(360, 2 * shown + 4));
-    figures.push_back({pictures_html({s.raw, s.normalized}, 84, caption), caption});
+    figures.push_back({pictures_html({s.raw, s.normalized}, run_page::kPicture, caption), caption});
   }
   page.gallery(figures, width);
 }

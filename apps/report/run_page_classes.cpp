@@ -149,9 +149,9 @@ void add_mistakes(Page& page, const RunReport& run) {
   for (const RunReport::Mistake& m : run.mistakes) {
     const std::string words = fmt::format("true {}, said {} with {}", class_name(run, m.truth),
                                           class_name(run, m.guess), percent_text(m.probability));
-    const int64_t shown = m.image.width * zoom_for(m.image.width, 84);
+    const int64_t shown = m.image.width * zoom_for(m.image.width, kPicture);
     width = std::max(width, std::min<int64_t>(360, heat ? 2 * shown + 4 : shown));
-    figures.push_back({pictures_html({m.image, m.heat}, 84, words),
+    figures.push_back({pictures_html({m.image, m.heat}, kPicture, words),
                        m.file.empty() ? words : words + "\n" + printable(m.file)});
   }
   page.gallery(figures, width);

@@ -6,6 +6,7 @@
 
 namespace sigma::run_page {
 
+inline constexpr int64_t kPicture = 100;      // pixels that a small image is enlarged to, at most
 inline constexpr size_t kMatrixClasses = 20;  // a matrix of more cannot be read
 
 // A name from outside, as a page may show it.
