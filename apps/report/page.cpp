@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "core/check.h"
 #include "report/canvas.h"
 
@@ -22,24 +24,27 @@ p{margin:.5rem 0;max-width:46rem}
 .tiles div{background:var(--soft);border-radius:.5rem;padding:.7rem .9rem}
 .tiles b{display:block;font-size:1.45rem;line-height:1.2;color:var(--strong);font-variant-numeric:tabular-nums}
 .tiles span{font-size:.85rem;color:var(--muted)}
-.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,27rem),1fr));gap:1.2rem;margin:.8rem 0}
+.figures{display:grid;grid-template-columns:minmax(0,1fr);gap:1.2rem;margin:.8rem 0}
+@media (min-width:760px){.figures{grid-template-columns:repeat(var(--columns,2),minmax(0,1fr))}}
 figure{margin:0;min-width:0}
 figure.wide{grid-column:1/-1}
 figure svg,figure img{display:block;width:100%;height:auto}
 figure.wide svg,figure.wide img{width:auto;max-width:100%}
 .gallery{display:grid;gap:1rem .75rem;margin:.8rem 0}
 .pictures{display:flex;gap:4px;align-items:flex-start}
-.pictures img,.gallery .pictures img{display:block;width:auto;min-width:0;max-width:100%;height:auto;flex:0 1 auto}
+.pictures img{display:block;height:auto;min-width:0;flex:0 1 auto}
+.figures>div{min-width:0}
 .pictures img.pixels{image-rendering:pixelated}
-figcaption{font-size:.88rem;color:var(--muted);margin-top:.3rem}
+figcaption{font-size:.88rem;color:var(--muted);margin-top:.3rem;white-space:pre-line}
 .scroll{overflow-x:auto;margin:.8rem 0}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--grid);white-space:nowrap}
 th{color:var(--muted);font-weight:normal;vertical-align:bottom}
 th:first-child,td:first-child{text-align:left;padding-left:0}
 .heat td{padding:.15rem .3rem;text-align:center;border:1px solid var(--paper);min-width:1.9rem}
+.heat th.turned{writing-mode:vertical-rl;transform:rotate(180deg);text-align:left}
 .heat th{padding:.15rem .3rem;text-align:center}.heat td:first-child{text-align:right;color:var(--muted);padding-right:.5rem}
-pre{background:var(--soft);border-radius:.5rem;padding:.8rem 1rem;overflow-x:auto;font-size:.82rem}
+pre{background:var(--soft);border-radius:.5rem;padding:.8rem 1rem;overflow-x:auto;font-size:.82rem;white-space:pre-wrap;overflow-wrap:anywhere}
 summary{cursor:pointer;color:var(--strong)}
 svg text.ink,svg rect.ink,svg polygon.ink{fill:var(--ink)}svg polyline.ink{stroke:var(--ink)}
 svg text.muted,svg rect.muted,svg polygon.muted{fill:var(--muted)}svg polyline.muted{stroke:var(--muted)}
@@ -94,9 +99,9 @@ void Page::tiles(const std::vector<Tile>& tiles) {
 
 void Page::section(const std::string& title) { body_ += fmt::format("<h2>{}</h2>\n", escape_html(title)); }
 
-void Page::figures(const std::vector<Figure>& figures) {
+void Page::figures(const std::vector<Figure>& figures, int columns) {
   if (figures.empty()) return;
-  body_ += "<div class=\"figures\">\n";
+  body_ += fmt::format("<div class=\"figures\" style=\"--columns:{}\">\n", std::max(1, columns));
   for (const Figure& f : figures) {
     body_ += f.wide ? "<figure class=\"wide\">" : "<figure>";
     body_ += f.picture;
@@ -110,8 +115,8 @@ void Page::gallery(const std::vector<Figure>& figures, int64_t width) {
   if (figures.empty()) return;
   body_ += fmt::format(
       "<div class=\"gallery\" "
-      "style=\"grid-template-columns:repeat(auto-fill,minmax(min(100%,{}px),1fr))\">\n",
-      width);
+      "style=\"grid-template-columns:repeat(auto-fill,minmax(min({},{}px),1fr))\">\n",
+      width > 300 ? "100%" : "46%", width);
   for (const Figure& f : figures)
     body_ +=
         fmt::format("<figure>{}<figcaption>{}</figcaption></figure>\n", f.picture, escape_html(f.caption));

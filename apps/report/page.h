@@ -35,8 +35,10 @@ class Page {
   void paragraph(const std::string& text);
   void tiles(const std::vector<Tile>& tiles);
   void section(const std::string& title);
-  void figures(const std::vector<Figure>& figures);
-  // Small pictures in as many columns of at least `width` pixels as there is room for.
+  // In so many columns where there is room for more than one.
+  void figures(const std::vector<Figure>& figures, int columns = 2);
+  // Small pictures in as many columns of at least `width` pixels as there is room for; of up to 300 at least
+  // two.
   void gallery(const std::vector<Figure>& figures, int64_t width);
   // Cells as texts, as many in each row as in the header; the first column names the row and stands left.
   // Throws kind usage for a row of another length.

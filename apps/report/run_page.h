@@ -47,9 +47,10 @@ struct RunReport {
     double train_loss = 0, train_accuracy = 0, loss = 0, accuracy = 0;
   };
   std::vector<Measured> measured;
-  std::string measured_part;   // "validation" or "test"
-  bool measured_some = false;  // of its images, not all
-  double best_epoch = 0, best_accuracy = 0;
+  std::string measured_part;                 // "validation" or "test"
+  bool measured_some = false;                // of its images, not all
+  double best_epoch = 0, best_accuracy = 0;  // epoch 0: not known
+  std::string how_to_validate;               // a sentence, for a run that was measured on test images
 
   struct Sample {
     Picture raw, normalized;

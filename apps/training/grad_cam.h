@@ -24,8 +24,8 @@ Tensor grad_cam(Module& model, const Tensor& images, const std::vector<int64_t>&
 // Whether a layer's output for such images (N, C, H, W) has places, so that grad_cam finds one.
 bool has_spatial_layer(Module& model, const Shape& images);
 
-// The heat (H, W) of 0 to 1 over an image of that size, as one of three channels: the image in grey, from
-// dark violet where the heat is 0 over red to yellow where it is 1.
+// The heat (H, W) of 0 to 1 over an image of that size, as one of three channels: the image in grey, under
+// black where the heat is 0, over violet and red, to light yellow where it is 1.
 Image heat_overlay(const Image& image, const Tensor& heat);
 
 }  // namespace sigma

@@ -6,6 +6,7 @@
 #include "apps/report/plot.h"
 #include "apps/run/output.h"
 #include "apps/run/signals.h"
+#include "apps/verbs/train_report.h"
 #include "core/text.h"
 
 namespace sigma::app {
@@ -161,6 +162,11 @@ void TrainOutput::write_outcomes(const Outcomes& all) {
   folder_.write("predictions.csv", predictions_csv(all.predictions, data_.measured(), data_.class_names));
 }
 
+void TrainOutput::write_report(const FitResult& r, const Outcomes& all) {
+  folder_.write("report.html", report_html(run_report(options_, trainer_, r, results_,
+                                                      most_certain_mistakes(all.predictions, 24))));
+}
+
 Json TrainOutput::summary(const FitResult& r) const {
   const Trainer::Measured weights(trainer_);
   const Progress& p = r.progress;
@@ -210,7 +216,9 @@ void TrainOutput::finish(const FitResult& r) {
   write_confusion(r.test);
   {
     const Trainer::Measured weights(trainer_);
-    write_outcomes(outcomes_of(trainer_.model(), data_, trainer_.setup().loader.normalization));
+    const Outcomes all = outcomes_of(trainer_.model(), data_, trainer_.setup().loader.normalization);
+    write_outcomes(all);
+    write_report(r, all);
   }
   const Json s = summary(r);
   folder_.write_json("summary.json", s);

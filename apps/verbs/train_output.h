@@ -39,6 +39,7 @@ class TrainOutput {
   std::string part() const { return data_.validation.size() > 0 ? "validation" : "test"; }
   void write_confusion(const EvalResult& test);
   void write_outcomes(const Outcomes& all);
+  void write_report(const FitResult& result, const Outcomes& all);
 
   const Options& options_;
   const Dataset& data_;
