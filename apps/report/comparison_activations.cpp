@@ -52,6 +52,16 @@ Limits limits_of(const ArmRun& r) {
   return l;
 }
 
+// Of most of its band: a run that diverges leaves it at the end.
+Limits usual_limits_of(const ArmRun& r) {
+  auto quantile = [](std::vector<double> v, size_t quarter) {
+    std::erase_if(v, [](double x) { return !std::isfinite(x); });
+    std::sort(v.begin(), v.end());
+    return v.empty() ? std::nan("") : v[(v.size() - 1) * quarter / 4];
+  };
+  return {quantile(r.p15, 1), quantile(r.p85, 3)};
+}
+
 // The axis of a row: that of the first with some room. What is many times as wide does not make that one a
 // flat line: it is cut, and said to be.
 Limits axis_of(const Comparison& c, const std::vector<size_t>& row) {
@@ -62,7 +72,7 @@ Limits axis_of(const Comparison& c, const std::vector<size_t>& row) {
     all.take(l.high);
   }
   if (!(all.low <= all.high)) return {-1, 1};
-  const Limits first = limits_of(*c.of(row[0])[0]);
+  const Limits first = usual_limits_of(*c.of(row[0])[0]);
   Limits axis = all;
   if (first.low <= first.high) {
     const double room = 1.5 * std::max(first.high - first.low, 1e-3);

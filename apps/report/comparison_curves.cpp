@@ -191,8 +191,9 @@ std::vector<Chart> value_charts(const Comparison& c) {
   for (const Setting& s : c.arms[0].settings) {
     const std::set<double> values = numbers_of(c, s.flag);
     if (values.size() < 2) continue;
-    Chart chart{"Accuracy by --" + s.flag, s.flag == "lr" ? "learning rate" : s.flag,
-                c.measured + " accuracy (%)"};
+    std::string name = s.flag == "lr" ? "learning rate" : s.flag;
+    std::replace(name.begin(), name.end(), '-', ' ');
+    Chart chart{"Accuracy by " + name, name, c.measured + " accuracy (%)"};
     chart.log_x = *values.begin() > 0 && *values.rbegin() / *values.begin() > 5;
     if (chart.log_x) chart.x_label += " (log scale)";
     chart.y_min = 0;

@@ -21,6 +21,11 @@ size_t best_of(const Comparison& c, const std::vector<size_t>& from) {
                            [&](size_t a, size_t b) { return final_of(c, a).mean < final_of(c, b).mean; });
 }
 
+size_t worst_of(const Comparison& c, const std::vector<size_t>& from) {
+  return *std::min_element(from.begin(), from.end(),
+                           [&](size_t a, size_t b) { return final_of(c, a).mean < final_of(c, b).mean; });
+}
+
 std::vector<size_t> where(const Comparison& c, bool batch_norm) {
   std::vector<size_t> some;
   for (size_t a = 0; a < c.arms.size(); ++a)
@@ -69,7 +74,7 @@ std::string batch_norm_finding(const Comparison& c) {
       percent(with.mean), c.measured, steps_words(static_cast<double>(c.arms[on].steps)), beside(c, on),
       percent(without.mean), beside(c, off));
   if (with.runs > 1 && without.low <= with.high && with.low <= without.high)
-    text += " The two overlap from seed to seed: this is no clear difference.";
+    text += " Their ranges over the seeds overlap: this is no clear difference.";
   const Sooner s = sooner(c, on, off);
   if (s.accuracy > 0 && s.other > s.steps)
     text += fmt::format(" It reaches {:.0f}% after {} instead of {}: {:.1f} times as soon.", 100 * s.accuracy,
@@ -82,10 +87,7 @@ std::string batch_norm_finding(const Comparison& c) {
 
 std::string best_finding(const Comparison& c) {
   const std::vector<size_t> all = all_arms(c);
-  const size_t best = best_of(c, all),
-               worst = *std::min_element(all.begin(), all.end(), [&](size_t a, size_t b) {
-                 return final_of(c, a).mean < final_of(c, b).mean;
-               });
+  const size_t best = best_of(c, all), worst = worst_of(c, all);
   const Final most = final_of(c, best), least = final_of(c, worst);
   if (all.size() == 1)
     return fmt::format("{} names {} of the {} images right after {}.", c.arms[best].model, percent(most.mean),
@@ -94,7 +96,7 @@ std::string best_finding(const Comparison& c) {
                                  c.arms[best].label(), percent(most.mean), c.measured, c.arms[worst].label(),
                                  percent(least.mean));
   if (most.runs > 1 && most.low <= least.high && least.low <= most.high)
-    text += " All overlap from seed to seed: this is no clear difference.";
+    text += " Their ranges over the seeds overlap: this is no clear difference.";
   return text;
 }
 
@@ -120,17 +122,22 @@ std::vector<Tile> tiles_of(const Comparison& c) {
   std::vector<Tile> tiles;
   if (c.runs.empty()) return tiles;
   const bool norms = compares_batch_norm(c);
-  const size_t best = best_of(c, norms ? where(c, true) : all_arms(c));
+  const std::vector<size_t> all = all_arms(c);
+  const size_t best = best_of(c, norms ? where(c, true) : all),
+               other = norms ? best_of(c, where(c, false)) : worst_of(c, all);
   tiles.push_back({percent(final_of(c, best).mean),
                    norms ? fmt::format("{} accuracy with batch norm{}", c.measured, beside(c, best))
-                         : fmt::format("{} accuracy, the best: {}", c.measured, c.arms[best].label())});
-  if (norms) {
-    const size_t off = best_of(c, where(c, false));
-    tiles.push_back({percent(final_of(c, off).mean), "without it" + beside(c, off)});
-    const Sooner s = sooner(c, best, off);
+                   : all.size() > 1
+                       ? fmt::format("{} accuracy, the best: {}", c.measured, c.arms[best].label())
+                       : c.measured + " accuracy"});
+  if (best != other) {
+    tiles.push_back({percent(final_of(c, other).mean),
+                     norms ? "without it" + beside(c, other) : "the least: " + c.arms[other].label()});
+    const Sooner s = sooner(c, best, other);
     if (s.accuracy > 0 && s.other > s.steps)
-      tiles.push_back(
-          {fmt::format("{:.1f} ×", s.times()), fmt::format("as soon at {:.0f}%", 100 * s.accuracy)});
+      tiles.push_back({fmt::format("{:.1f} ×", s.times()),
+                       fmt::format("as soon at {:.0f}%: {} instead of {}", 100 * s.accuracy,
+                                   steps_words(s.steps), thousands(std::llround(s.other)))});
   }
   tiles.push_back(
       {count_text(static_cast<int64_t>(c.runs.size()), "run"),

@@ -104,13 +104,14 @@ void add_samples(Page& page, const Comparison& c) {
 
 void add_curves(Page& page, const Comparison& c) {
   page.section("While they learn");
-  page.paragraph(fmt::format(
-      "Share of the {} images that are named right, over the steps of the training.{} {}", c.measured,
-      c.seeds > 1 ? fmt::format(" Lines are means over {} seeds, shades their range.", c.seeds) : "",
-      c.arms.size() > 1 ? "All pictures have the same axes. A cross is a run that diverged: its loss was no "
-                          "number any more."
-                        : ""));
   const std::vector<Chart> accuracy = accuracy_charts(c);
+  std::string text =
+      fmt::format("Share of the {} images that are named right, over the steps of the training.", c.measured);
+  if (c.seeds > 1) text += fmt::format(" Lines are means over {} seeds, shades their range.", c.seeds);
+  if (accuracy.size() > 1) text += " All pictures have the same axes.";
+  if (std::any_of(c.runs.begin(), c.runs.end(), [](const ArmRun& r) { return r.diverged_at >= 0; }))
+    text += " A cross is a run that diverged: its loss was no number any more.";
+  page.paragraph(text);
   const int columns = accuracy.size() % 3 == 0 || accuracy.size() > 4 ? 3 : 2;
   page.figures(figures_of(accuracy, final_captions(c)), columns);
   page.paragraph("The loss on the training images, on a logarithmic axis:");
@@ -120,14 +121,17 @@ void add_curves(Page& page, const Comparison& c) {
 void add_table(Page& page, const Comparison& c) {
   page.section("How soon");
   const std::vector<double> thresholds = thresholds_of(c, 3);
-  std::vector<std::string> header{"", c.measured + " accuracy", "range"};
+  const bool several = c.seeds > 1;
+  std::vector<std::string> header{"", c.measured + " accuracy"};
+  if (several) header.push_back("range over seeds");
   for (double t : thresholds) header.push_back(fmt::format("steps to {:.0f}%", 100 * t));
-  for (double t : thresholds) header.push_back(fmt::format("seconds to {:.0f}%", 100 * t));
+  for (double t : thresholds) header.push_back(fmt::format("s to {:.0f}%", 100 * t));
   header.insert(header.end(), {"ms a step", "diverged"});
   std::vector<std::vector<std::string>> rows;
   for (size_t a = 0; a < c.arms.size(); ++a) {
     const Row r = rows_of(c)[a];
-    std::vector<std::string> row{r.arm, r.accuracy, r.range};
+    std::vector<std::string> row{r.arm, r.accuracy};
+    if (several) row.push_back(r.range);
     for (double t : thresholds) row.push_back(reached(median_steps_to(c, a, t), "{:.0f}"));
     for (double t : thresholds) row.push_back(reached(median_seconds_to(c, a, t), "{:.1f}"));
     row.insert(row.end(), {r.ms, r.diverged == "none" ? "no" : r.diverged});

@@ -29,6 +29,7 @@ p{margin:.5rem 0;max-width:46rem}
 figure{margin:0;min-width:0}
 figure.wide{grid-column:1/-1}
 figure svg,figure img{display:block;width:100%;height:auto}
+figure svg{max-width:34rem}
 figure.wide svg,figure.wide img{width:auto;max-width:100%}
 .gallery{display:grid;gap:1rem .75rem;margin:.8rem 0}
 .pictures{display:flex;gap:4px;align-items:flex-start}

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "apps/flags/flag_words.h"
 #include "apps/verbs/summary_drawing.h"
 #include "layers/passes/trace.h"
 
@@ -44,6 +45,13 @@ Sample sample_of(const std::string& words, const Tensor& images) {
   return s;
 }
 
+// "standardized input".
+std::string words_of_input(Options o) {
+  for (const Flag& f : shared_flags(o))
+    if (f.name == "--normalize") return words_of(f, o);
+  return "";
+}
+
 void add_samples(Plan& plan, const Dataset& data) {
   const std::vector<int64_t> rows = first_rows(data.measured());
   Comparison& c = plan.comparison;
@@ -53,9 +61,8 @@ void add_samples(Plan& plan, const Dataset& data) {
   for (size_t a = 0; a < c.arms.size(); ++a) {
     const std::string& kind = c.arms[a].normalize;
     if (kind == "none" || !seen.insert(kind).second) continue;
-    const Setting* named = c.arms[a].of("normalize");
     c.samples.push_back(
-        sample_of(named ? named->words : "normalized (" + kind + ")",
+        sample_of(words_of_input(plan.options[a]),
                   normalized_images(data.measured(), rows, plan.setups[a].loader.normalization)));
   }
 }

@@ -1,15 +1,19 @@
 // `sigma predict`: the classes of image files, by a checkpoint.
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 
 #include "apps/flags/verb.h"
 #include "apps/report/csv.h"
+#include "apps/report/picture.h"
 #include "apps/run/output.h"
 #include "apps/run/signals.h"
+#include "apps/training/grad_cam.h"
 #include "apps/training/predictions.h"
 #include "apps/verbs/saved_model.h"
+#include "core/file.h"
 #include "core/parallel.h"
 #include "core/text.h"
 #include "data/formats/image.h"
@@ -54,23 +58,72 @@ Decoded decode(const SavedModel& m, const std::string& path) {
   return d;
 }
 
+// A picture of each image beside where the network looked.
+class Explanations {
+ public:
+  Explanations(const SavedModel& m, const std::string& folder) : m_(m), folder_(folder) {
+    const ModelInput& in = m.input;
+    if (!has_spatial_layer(*m.model, Shape{1, in.channels, in.height, in.width}))
+      fail(ErrorKind::usage, "--explain",
+           "no layer of {} gives an image with places, so there is no map of where it looks", m.name);
+    std::error_code error;
+    std::filesystem::create_directories(folder_, error);
+    if (error) fail(ErrorKind::io, folder, "cannot create the folder: {}", error.message());
+  }
+
+  // The path of the picture: the image's name, numbered where there is one of that name already, so that no
+  // file is ever replaced.
+  std::string write(const std::string& path, const Tensor& pixels, const Guess& g) {
+    const Tensor images = normalized_images(pixels, {0}, m_.normalization),
+                 heat = grad_cam(*m_.model, images, {static_cast<int64_t>(g.order[0])});
+    const int64_t c = pixels.dim(1), h = pixels.dim(2), w = pixels.dim(3);
+    const uint8_t* p = pixels.data<uint8_t>();
+    const Image image{h, w, c, Bytes(p, p + c * h * w)}, over = heat_overlay(image, heat.reshape({h, w}));
+    const std::string name = printable(std::filesystem::path(path).filename().string());
+    const std::filesystem::path file = free_name(std::filesystem::path(path).stem());
+    write_file_atomic(file.string(),
+                      explained_png({h, w, c, image.pixels}, {h, w, over.channels, over.pixels},
+                                    {name, fmt::format("{} {:.1f}%", m_.class_names[g.order[0]],
+                                                       100 * g.probability[g.order[0]])}));
+    return file.string();
+  }
+
+ private:
+  std::filesystem::path free_name(const std::filesystem::path& stem) const {
+    std::error_code ignored;
+    std::filesystem::path file = folder_ / (stem.string() + ".png");
+    for (int i = 2; std::filesystem::exists(file, ignored); ++i)
+      file = folder_ / fmt::format("{}-{}.png", stem.string(), i);
+    return file;
+  }
+
+  const SavedModel& m_;
+  std::filesystem::path folder_;
+};
+
 class Predict : public Verb {
  public:
   Predict() : Verb("predict", "top classes of image files") {
     use("--checkpoint", "", kRequired);
     words("images", images_, "PNG or JPEG files, folders of them, or patterns such as 'photos/*.jpg'", true);
     flag("--top", top_, "classes to name", kPlain, {at_least(1)});
+    flag("--explain", explain_,
+         "folder for a picture of each image beside where the network looked for its first class (Grad-CAM)");
     flag("--format", format_, "text|csv|jsonl: lines for people, a table, or an object an image", kPlain,
          {one_of({"text", "csv", "jsonl"})});
     example("predict --checkpoint runs/train/weights/best.safetensors digit.png",
             "the most likely classes of a picture");
     example("predict --checkpoint runs/train/weights/best.safetensors --format csv photos > classes.csv",
             "a table of all pictures of a folder");
+    example("predict --checkpoint runs/train/weights/best.safetensors --explain looks photos",
+            "and for each a picture of where the network looked");
   }
 
   int run(const Options& o) override {
     const SavedModel m = model_of(o);
     const ImagePaths found = find_images(images_);
+    std::optional<Explanations> explain;
+    if (!explain_.empty()) explain.emplace(m, explain_);
     install_signal_handlers();
     Output out(o, m, format_, std::min<size_t>(static_cast<size_t>(top_), m.class_names.size()));
     for (const ImagePaths::Problem& p : found.problems) out.bad(p.word, p.what);
@@ -86,7 +139,7 @@ class Predict : public Verb {
         if (some[i].error)
           out.bad(path, *some[i].error);
         else
-          out.good(path, guess(m, some[i].pixels));
+          out.good(path, some[i].pixels, explain ? &*explain : nullptr);
       }
     }
     return out.finish(found.others);
@@ -101,7 +154,8 @@ class Predict : public Verb {
       if (format_ == "csv") print(csv_header());
     }
 
-    void good(const std::string& path, const Guess& g) {
+    void good(const std::string& path, const Tensor& pixels, Explanations* explain) {
+      const Guess g = guess(m_, pixels);
       ++good_;
       Json top = Json::array();
       std::string text = printable(path) + ":", cells = csv_cell(path);
@@ -114,7 +168,8 @@ class Predict : public Verb {
       }
       if (format_ == "csv") print(cells);
       if (format_ == "text" && !o_.quiet) print(text);
-      const Json one{{"image", printable(path)}, {"top", top}};
+      Json one{{"image", printable(path)}, {"top", top}};
+      if (explain) one["explanation"] = explain->write(path, pixels, g);
       if (format_ == "jsonl") print_json(one);
       if (o_.json) all_.push_back(one);
     }
@@ -157,7 +212,7 @@ class Predict : public Verb {
 
   std::vector<std::string> images_;
   int64_t top_ = 3;
-  std::string format_ = "text";
+  std::string format_ = "text", explain_;
 };
 
 const RegisterVerb<Predict> register_predict(50);

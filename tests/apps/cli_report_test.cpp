@@ -211,19 +211,43 @@ TEST_CASE("the report is one page that opens from disk, with every picture in it
     std::string page = read_text(run / "report.html");
     CHECK(page.rfind("<!doctype html>", 0) == 0);
     CHECK(foreign_links(page) == "");
-    CHECK(count_of(page, "<svg ") == 3);
-    CHECK(count_of(page, "</svg>") == 3);
+    // Accuracy and loss, what flows with and without batch norm and its histograms, the network; of several
+    // rates a picture each, and one of accuracy by rate.
+    const size_t panels = rates ? 3 : 1;
+    CHECK(count_of(page, "<svg ") == 2 * panels + 4 * panels + 1 + (rates ? 1 : 0));
+    CHECK(count_of(page, "</svg>") == count_of(page, "<svg "));
     CHECK(count_of(page, "<tr>") == (rates ? 7 : 3));
     CHECK(contains(page, "</html>"));
-    for (const char* word : {"test accuracy (%)", "cross-entropy (nats, log scale)", "training step",
-                             "learning rate", "steps to 90%", "s to 90%", "batch norm", "no batch norm",
-                             "sigma compare", "--seeds 1", "share of values (%)"})
+    const Json summary = read_json(run / "summary.json");
+    double best = 0;
+    for (const Json& arm : summary.at("arms"))
+      if (arm.at("batch_norm") == true) best = std::max(best, arm.at("test_accuracy")[0].get<double>());
+    CHECK(contains(
+        page, fmt::format("<p class=\"finding\">With batch norm, {} names {:.1f}% of the test images right",
+                          rates ? "mlp" : "lenet5", 100 * best)));
+    for (const char* word : {"test accuracy (%)", "training loss (nats)", "training step", "no batch norm",
+                             "raw pixels: values from 0 to", "standardized input: values from",
+                             "15 and 85 of 100 values", "share of values (%)", "Marked: the layer",
+                             "sigma compare", "--seeds 1", "prefers-color-scheme:dark"})
       CHECK(contains(page, word));
+    if (rates) {
+      CHECK(contains(page, "diverged at step"));
+      CHECK(contains(page, "Accuracy by learning rate"));
+      CHECK(contains(page, "A cross is a run that diverged"));
+    }
+    // Words for people: not those of the program's insides.
+    const std::string shown =
+        std::regex_replace(page.substr(0, page.find("To repeat it")),
+                           std::regex("<style>[^<]*</style>|base64,[A-Za-z0-9+/=]*"), "");
+    for (const char* word :
+         {"[^a-z]arms?[^a-z]", "[^a-z]none[^a-z]", "[^a-z]nan[^a-z]", "[^a-z]inf[^a-z]", " 1 seeds"})
+      CHECK_FALSE(std::regex_search(shown, std::regex(word)));
     for (size_t at = 0; (at = page.find("<svg ", at)) != std::string::npos; ++at)
       CHECK(svg_error(page.substr(at, page.find("</svg>", at) + 6 - at)) == "");
     CHECK(svg_error(page.substr(page.find("<body"), page.find("</body>") + 7 - page.find("<body"))) == "");
-    for (const char* name : {"curves.png", "histograms.png", "learning_rates.png"})
-      check_png(run / name, 600, 300);
+    check_png(run / "curves.png", 440, 300);
+    check_png(run / "activations.png", 440, 300);
+    CHECK(fs::exists(run / "values.png") == rates);
     CHECK(svg_error(read_text(run / "curves.svg")) == "");
     CHECK(fs::is_regular_file(run / "config.json"));
     CHECK(fs::is_regular_file(run / "env.json"));

@@ -113,12 +113,12 @@ TEST_CASE("group norm, and networks without any, are compared and reported", "[c
   REQUIRE(s["arms"].size() == 3);
   CHECK(s["arms"][1]["label"] == "group norm (8 groups)");
   CHECK(s["arms"][0]["test_accuracy"] != s["arms"][2]["test_accuracy"]);
-  CHECK(fs::exists(folder / "norms/histograms.png"));
+  CHECK(fs::exists(folder / "norms/activations.png"));
   for (auto& [key, r] : measured(folder / "norms"))
     CHECK((r["last_in"] != r["last_out"]) == (r["arm"] != 2));  // nothing stands there
   s = compared(Arguments{"--model", "flatten, linear 8, relu, linear classes"} + shortly, folder / "none");
   CHECK(s["arms"].size() == 1);
-  CHECK(!fs::exists(folder / "none/histograms.png"));
+  CHECK(!fs::exists(folder / "none/activations.png"));
   CHECK(!contains(read_text(folder / "none/report.html"), "Activations before"));
   RunResult r = run_sigma(Arguments{"compare"} + kTiny + shortly +
                           Arguments{"--model", "flatten, linear classes", "--histogram-layer", "bn1"} +

@@ -87,3 +87,24 @@ TEST_CASE("a table goes on where a run does", "[csv]") {
   CHECK_THROWS_AS(CsvLog(path, {"step"}, 1, 0), Error);
   CHECK(csv_cell("a \"b\", c") == "\"a \"\"b\"\", c\"");
 }
+
+TEST_CASE("a line is cut where the axis ends, and a mark beyond it stands at its edge", "[plot]") {
+  Chart chart = chart_of({0, 1, 2, 3}, {1, 1000, 1, 1});
+  chart.y_min = 0;
+  chart.y_max = 2;
+  chart.marks = {{1, 1000, "up to 1000", palette(1)}};
+  const std::string svg = to_svg({chart}, 1, {440, 300});
+  CHECK(contains(svg, "viewBox=\"0 0 440 300\""));
+  CHECK(contains(svg, "up to 1000"));
+  // The way up ends at the edge and the way down begins there: two lines in the colour of the series.
+  size_t lines = 0;
+  for (size_t at = 0; (at = svg.find("<polyline", at)) != std::string::npos; ++at) {
+    const std::string one = svg.substr(at, svg.find("/>", at) - at);
+    lines += contains(one, "stroke=\"#000000\"") && contains(one, "stroke-width=\"2\"");
+    CHECK_FALSE(contains(one, ",-"));
+  }
+  CHECK(lines == 2);
+  chart.x_min = 3;
+  chart.x_max = 1;
+  CHECK_THROWS_WITH(to_svg({chart}), Contains("expected x_min below x_max"));
+}

@@ -113,6 +113,26 @@ TEST_CASE("predict refuses what stands for no image and does not write over one"
   CHECK(lines_of(r.err).back() == "error: wide.png: 20x20 pixels, the checkpoint expects 28x28");
 }
 
+TEST_CASE("predict --explain draws where a network looks and replaces no file", "[cli]") {
+  Shop shop;
+  RunResult r = shop.predict({"in/b.png", "--explain", "looks"});
+  CHECK(r.exit_code == 2);  // a perceptron sees no places
+  CHECK(contains(r.err, "--explain: no layer of mlp gives an image with places"));
+  REQUIRE(run_sigma({"train", "--model", "lenet5", "--limit-train", "100", "--limit-test", "20", "--epochs",
+                     "1", "--quiet", "--out", (shop.folder / "conv").string()})
+              .exit_code == 0);
+  shop.checkpoint = (shop.folder / "conv/weights/last.safetensors").string();
+  const std::string before = read_text(shop.folder / "in/b.png");
+  r = shop.predict({"in/b.png", "in/b.png", "--explain", "in", "--json"});
+  INFO(r.err);
+  REQUIRE(r.exit_code == 0);
+  CHECK(last_line_json(r.out).at("predictions")[1].at("explanation") == "in/b-3.png");
+  CHECK(read_text(shop.folder / "in/b.png") == before);
+  const Image picture = read_image((shop.folder / "in/b-2.png").string());
+  CHECK(picture.width > 2 * 224);
+  CHECK(picture.channels == 3);
+}
+
 TEST_CASE("a run tells precision and recall of each class and what it says of each image", "[cli]") {
   Shop shop;
   const Json summary = read_json(shop.folder / "run/summary.json");
