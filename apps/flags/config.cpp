@@ -28,29 +28,53 @@ struct ToJson {
   }
 };
 
-// Hyper-parameters of other optimizers than the chosen one.
-std::vector<std::string> foreign_flags(const Options& options) {
-  std::vector<std::string> names;
-  const auto& own = optimizer_entry(options.optimizer).hyper;
-  for (const OptimizerEntry& e : optimizer_table())
-    for (const HyperParameter& h : e.hyper)
-      if (std::none_of(own.begin(), own.end(), [&](const HyperParameter& o) { return o.name == h.name; }))
-        names.push_back("--" + h.name);
-  return names;
-}
-
 bool is_in(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// The flags of a run's files: of the table those that the verb has.
+std::vector<std::string> hyper_flags(const std::string& optimizer) {
+  std::vector<std::string> names;
+  for (const HyperParameter& h : optimizer_entry(optimizer).hyper) names.push_back("--" + h.name);
+  return names;
+}
+
+// Hyper-parameters of other optimizers than the chosen ones.
+std::vector<std::string> foreign_flags(const Options& options) {
+  const std::vector<std::string> chosen =
+      is_list(options, "--optimizer") ? options.several.at("--optimizer") : std::vector{options.optimizer};
+  std::vector<std::string> names;
+  for (const OptimizerEntry& e : optimizer_table())
+    for (const std::string& name : hyper_flags(e.name))
+      if (std::none_of(chosen.begin(), chosen.end(),
+                       [&](const std::string& own) { return is_in(hyper_flags(own), name); }))
+        names.push_back(name);
+  return names;
+}
+
+// What complete_optimizer fills in.
+bool follows_optimizer(const std::string& flag) {
+  if (is_in({"--lr", "--weight-decay", "--decay"}, flag)) return true;
+  const auto& all = optimizer_table();
+  return std::any_of(all.begin(), all.end(),
+                     [&](const OptimizerEntry& e) { return is_in(hyper_flags(e.name), flag); });
+}
+
+// The flags of a run's files: of the table those that the verb has. Where optimizers are compared, each has
+// its own values of what is not given.
 std::vector<Flag> flags_of_run(Options& options) {
   std::vector<Flag> flags = shared_flags(options);
   const std::vector<std::string> foreign = foreign_flags(options);
+  const bool optimizers = is_list(options, "--optimizer");
   std::erase_if(flags, [&](const Flag& f) {
-    return is_in(foreign, f.name) || (!options.flags.empty() && !is_in(options.flags, f.name));
+    return is_in(foreign, f.name) || (!options.flags.empty() && !is_in(options.flags, f.name)) ||
+           (optimizers && follows_optimizer(f.name) && !is_given(options, f.name));
   });
   return flags;
+}
+
+Json json_of(const Flag& f) {
+  const bool many = f.several && f.several->size() > 1;
+  return many ? Json(f.text()) : std::visit(ToJson{f}, f.value);
 }
 
 bool written(const Flag& f) {
@@ -88,7 +112,7 @@ Json flags_json(const Options& options, const std::vector<Flag>& own) {
   flags.insert(flags.end(), own.begin(), own.end());
   Json json = Json::object();
   for (const Flag& f : flags)
-    if (written(f)) json[f.name.substr(2)] = std::visit(ToJson{f}, f.value);
+    if (written(f)) json[f.name.substr(2)] = json_of(f);
   return json;
 }
 
@@ -101,6 +125,7 @@ std::string command_line(const Options& options) {
     const std::string value = f.text();
     if (!f.has(kIdentity) || value.empty() || value == "-1") continue;  // -1: not given
     if (!f.is_switch()) text += fmt::format(" {} {}", f.name, shell_word(value));
+    if (is_list(options, f.name) && f.is_switch()) text += fmt::format(" {}={}", f.name, value);
     if (f.is_switch() && value == "true") text += " " + f.name;
     const auto on = defaults.hyper_switches.find(f.name.substr(2));
     if (value == "false" && on != defaults.hyper_switches.end() && on->second)
@@ -112,8 +137,11 @@ std::string command_line(const Options& options) {
 std::string differing_flags(const Json& then, const Json& now) {
   // A run of an earlier version had, of a flag that came later, what is now the default.
   Options defaults;
-  const Json otherwise = flags_json(defaults);
+  Json otherwise = flags_json(defaults);
   const std::vector<Flag> table = shared_flags(defaults);
+  if (text_of(then.value("optimizer", Json(""))).find(',') != std::string::npos)
+    for (const Flag& f : table)
+      if (follows_optimizer(f.name)) otherwise.erase(f.name.substr(2));
   auto value = [&](const Json& j, const std::string& key, const Flag* f) {
     Json v = j.contains(key) ? j.at(key) : otherwise.contains(key) ? otherwise.at(key) : Json();
     // Earlier versions wrote paths as they were given.
@@ -137,6 +165,10 @@ Settings read_settings(const std::string& path, const std::vector<Flag>& known) 
   const Json json = read_json_file(path, ErrorKind::usage, 1 << 20);
   if (!json.is_object()) fail(ErrorKind::usage, path, "expected a JSON object of flags");
   std::vector<std::string> keys;
+  auto separator = [&](const std::string& key) {
+    auto f = std::find_if(known.begin(), known.end(), [&](const Flag& k) { return k.name == "--" + key; });
+    return f->has(kCommas) || f->has(kNetwork) ? ";" : ",";
+  };
   for (const Flag& f : known)
     if (f.name != "--config") keys.push_back(f.name.substr(2));  // a flag of the command line alone
   Settings settings;
@@ -148,7 +180,7 @@ Settings read_settings(const std::string& path, const std::vector<Flag>& known) 
     }
     std::string text;
     if (value.is_array()) {
-      for (auto& item : value) text += (text.empty() ? "" : ",") + text_of(item);
+      for (auto& item : value) text += (text.empty() ? "" : separator(key)) + text_of(item);
       if (value.empty()) continue;
     } else if (value.is_string() || value.is_boolean() || value.is_number()) {
       text = text_of(value);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "apps/flags/flag_lists.h"
 #include "apps/flags/options.h"
 #include "core/check.h"
 #include "core/text.h"
@@ -110,7 +111,7 @@ const char* Flag::wanted() const {
   return std::visit(of, value);
 }
 
-std::string Flag::text() const {
+std::string Flag::one_text() const {
   struct {
     std::string operator()(const bool* v) const { return *v ? "true" : "false"; }
     std::string operator()(const std::string* v) const { return *v; }
@@ -132,7 +133,6 @@ namespace {
 struct Setter {
   const Flag& flag;
   const std::string& text;
-  bool lists;
 
   [[noreturn]] void refuse_text() const { refuse(flag.name, "expected {}, got \"{}\"", flag.wanted(), text); }
   void check_number(double v) const {
@@ -182,13 +182,7 @@ struct Setter {
     *value = v;
   }
   void operator()(std::string* value) const {
-    if (flag.has(kList)) {
-      if (!lists && text.find(',') != text.npos)
-        refuse(flag.name, "expected one value, got \"{}\"; lists are for compare", text);
-      for (const std::string& item : split_list(flag.name, text)) check_text(item);
-    } else if (text != *value) {
-      check_text(text);
-    }
+    if (text != *value) check_text(text);
     *value = text;
   }
   void operator()(std::vector<double>* value) const {
@@ -204,6 +198,36 @@ struct Setter {
 
 }  // namespace
 
-void Flag::set(const std::string& given, bool lists) const { std::visit(Setter{*this, given, lists}, value); }
+std::string Flag::text() const {
+  return several && several->size() > 1 ? joined_items(*this, *several) : one_text();
+}
+
+void Flag::set_one(const std::string& text) const { std::visit(Setter{*this, text}, value); }
+
+void Flag::set(const std::string& given, bool lists) const {
+  const bool has_comma = given.find(',') != given.npos;
+  if (several && !lists && has_comma && !has(kCommas) && !has(kNetwork))
+    refuse(name, "expected one value, got \"{}\"; lists are for compare", given);
+  if (lists && has_comma && has(kShared))
+    refuse(name, "expected one value, for all arms of a comparison, got \"{}\"", given);
+  const std::vector<std::string> items = several && lists ? items_of(*this, given) : std::vector{given};
+  if (several) several->clear();
+  const bool many = items.size() > 1;
+  std::vector<std::string> taken;
+  for (size_t i = 0; i < items.size(); ++i) {
+    try {
+      set_one(has(kNetwork) ? network_of(items[i], many) : items[i]);
+    } catch (const Error& e) {
+      if (!many) throw;
+      throw Error(e.kind(), fmt::format("{} (value {} of \"{}\")", e.what(), i + 1, given));
+    }
+    taken.push_back(one_text());
+    for (size_t k = 0; many && k < i; ++k)
+      if (same_value(*this, taken[k], taken[i])) refuse(name, "\"{}\" is listed twice", items[i]);
+  }
+  if (!many) return;
+  *several = taken;
+  set_one(taken[0]);
+}
 
 }  // namespace sigma::app

@@ -21,7 +21,7 @@ enum FlagGroup : unsigned {
   kTraining = 4,  // --epochs ... --precision
   kRun = 8,       // --out --overwrite --dry-run --config
   kResume = 16,   // --resume
-  kLists = 32,    // --seeds, and lists where the table allows them
+  kLists = 32,    // --seeds, and several values of the flags of training
   kThreads = 64,
   kNormalize = 128,
   kSave = 256,   // --save-every
@@ -34,16 +34,17 @@ enum FlagTrait : unsigned {
   kIdentity = 1,  // in config.json; a run that is resumed must have the same
   kRestored = 2,  // in config.json; a run that is resumed takes it from there, unless told otherwise
   kPath = 4,      // a path, or folder:PATH: absolute in the files of a run
-  kList = 8,      // comma-separated values, each checked, where the verb has kLists
+  kShared = 8,    // of training, and yet the same in all arms of a comparison
   kRequired = 16,
-  kNetwork = 32  // FILE.net stands for the text in it, which a run then keeps
+  kNetwork = 32,  // FILE.net stands for the text in it, which a run then keeps
+  kCommas = 64    // its values may hold commas: several are separated by semicolons
 };
 
 using FlagValue = std::variant<bool*, int*, int64_t*, uint64_t*, double*, std::string*, std::vector<double>*,
                                std::vector<std::string>*, std::optional<double>*, std::optional<int64_t>*>;
 
 // Throws kind usage, naming the flag, for a value that is out of range. A number is checked by `number`, a
-// text, or each item of a list, by `text`.
+// text by `text`.
 struct FlagCheck {
   std::function<void(const std::string& flag, double value)> number;
   std::function<void(const std::string& flag, const std::string& item)> text;
@@ -69,14 +70,23 @@ struct Flag {
   unsigned groups = kNone, traits = kPlain;
   std::string about;
   std::vector<FlagCheck> checks;
+  // Where a verb with kLists has its values when they are several, as text() has them; the first is the
+  // value. Null: there can be only one.
+  std::vector<std::string>* several = nullptr;
 
   bool has(FlagTrait trait) const { return (traits & trait) != 0; }
   bool is_switch() const { return std::holds_alternative<bool*>(value); }
   const char* wanted() const;  // "a whole number"
-  std::string text() const;    // the value now, "" for an empty one
-  // Takes over a text; with `lists` several values where the flag has the trait. A text that repeats the
-  // value the flag has is not checked: defaults may lie outside (-1: not given).
+  // The value now, or the several, as set() takes them; "" for an empty one.
+  std::string text() const;
+  // Takes over a text; with `lists` several values, of which none may be there twice, where there can be
+  // several (flag_lists.h). A text that repeats the value the flag has is not checked: defaults may lie
+  // outside (-1: not given).
   void set(const std::string& text, bool lists = false) const;
+
+ private:
+  void set_one(const std::string& text) const;
+  std::string one_text() const;
 };
 
 // The table, its values bound to `options`.

@@ -48,7 +48,9 @@ std::string placeholder(const Flag& f) {
 
 std::string about_flag(const Flag& f, bool lists) {
   std::string about = f.about;
-  if (lists && f.has(kList)) about += "; several, comma-separated";
+  if (lists && f.several && f.has(kCommas)) about += "; several are separated by semicolons";
+  if (lists && f.several && f.has(kNetwork))
+    about += "; several are separated by commas, or by semicolons where one is a text";
   if (f.has(kRequired)) return about + " (required)";
   const std::string value = f.text();
   const bool told = about.find("default") != about.npos || f.is_switch() || value.empty();
@@ -85,6 +87,20 @@ std::vector<HelpChapter> help_chapters(const Verb& verb) {
   return all;
 }
 
+std::string lists_text(const Verb& verb) {
+  if (!verb.has_lists()) return "";
+  Options options;
+  std::string single;
+  for (const Flag& f : verb.flags(options))
+    if (f.has(kShared)) single += (single.empty() ? "" : ", ") + f.name;
+  return "All flags of normalization, network and training take several values, comma-separated, and every "
+         "combination is an arm: --optimizer sgd,adamw --batch-size 4,16,64. Networks are listed by name or "
+         "file, --model lenet5,a.net; values that may hold commas themselves are separated by semicolons. "
+         "What does not apply to an arm, such as --momentum to Adam, is for the others. The same for all "
+         "arms are " +
+         single + ".";
+}
+
 std::string usage_text(const Verb& verb) {
   std::string usage = fmt::format("sigma {} [FLAGS]", verb.name());
   for (const Verb::Words& w : verb.words()) {
@@ -113,6 +129,7 @@ std::string help_text(const std::string& group) {
 
 std::string help_text(const Verb& verb) {
   std::string text = fmt::format("sigma {}: {}\n\nUsage: {}\n", verb.name(), verb.about(), usage_text(verb));
+  if (verb.has_lists()) text += "\n" + wrapped(lists_text(verb), 0) + "\n";
   if (!verb.words().empty()) text += "\n";
   for (const Verb::Words& w : verb.words()) text += entry(w.name, w.about, 28);
   for (const HelpChapter& c : help_chapters(verb)) {

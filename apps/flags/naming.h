@@ -21,9 +21,5 @@ auto naming_flag(const std::vector<std::string>& things, Fn fn) {
     throw e.at("--" + std::string(e.place()));
   }
 }
-template <class Fn>
-auto naming_flag(const std::string& thing, Fn fn) {
-  return naming_flag(std::vector<std::string>{thing}, std::move(fn));
-}
 
 }  // namespace sigma::app

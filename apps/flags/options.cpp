@@ -11,17 +11,14 @@
 #include "core/text.h"
 
 namespace sigma::app {
-namespace {
-
-void refuse_empty(const std::string& flag, const std::string& text, const std::vector<std::string>& items) {
-  for (const std::string& item : items)
-    if (item.empty()) fail(ErrorKind::usage, flag, "expected comma-separated values, got \"{}\"", text);
-}
-
-}  // namespace
 
 bool is_given(const Options& o, const std::string& flag) {
   return std::find(o.given.begin(), o.given.end(), flag) != o.given.end();
+}
+
+bool is_list(const Options& o, const std::string& flag) {
+  const auto found = o.several.find(flag);
+  return found != o.several.end() && found->second.size() > 1;
 }
 
 void complete_optimizer(Options& o) {
@@ -83,20 +80,12 @@ double parse_number(const std::string& flag, const std::string& text) {
 }
 
 std::vector<double> parse_numbers(const std::string& flag, const std::string& text) {
-  std::vector<std::string> items = split(text, ',');
-  refuse_empty(flag, text, items);
   std::vector<double> values;
-  for (const std::string& item : items) values.push_back(parse_number(flag, item));
+  for (const std::string& item : split(text, ',')) {
+    if (item.empty()) fail(ErrorKind::usage, flag, "expected comma-separated values, got \"{}\"", text);
+    values.push_back(parse_number(flag, item));
+  }
   return values;
-}
-
-std::vector<std::string> split_list(const std::string& flag, const std::string& text) {
-  std::vector<std::string> items = split(text, ',');
-  refuse_empty(flag, text, items);
-  for (size_t i = 0; i < items.size(); ++i)
-    for (size_t k = 0; k < i; ++k)
-      if (items[k] == items[i]) fail(ErrorKind::usage, flag, "\"{}\" is listed twice", items[i]);
-  return items;
 }
 
 int64_t total_steps(const Options& o, int64_t steps_per_epoch) {
@@ -137,7 +126,7 @@ void complete_data_setup(const Options& o, const Dataset& d, TrainSetup& s) {
   // Images that are decoded on the way want more than one thread.
   if (!d.train.images.defined() || (s.loader.augmentation.crop && d.train.source))
     s.loader.threads = num_threads();
-  s.class_weights = naming_flag("class-weights", [&] { return class_weights(o.class_weights, d); });
+  s.class_weights = naming_flag({"class-weights"}, [&] { return class_weights(o.class_weights, d); });
 }
 
 }  // namespace sigma::app

@@ -26,12 +26,17 @@ struct Options {
   std::map<std::string, double> hyper;
   std::map<std::string, bool> hyper_switches;
 
+  // Of a comparison: the values of flags that have two or more, by their names; see Flag::several.
+  std::map<std::string, std::vector<std::string>> several;
+
   std::string verb;                // "train", "data fetch"
   std::vector<std::string> flags;  // those that the verb has, "--model"
   std::vector<std::string> given;  // those that were on the command line or in the configuration
 };
 
 bool is_given(const Options& options, const std::string& flag);
+// Whether it has several values.
+bool is_list(const Options& options, const std::string& flag);
 
 // The learning rate, weight decay and hyper-parameters of the optimizer where none are given.
 void complete_optimizer(Options& options);
@@ -43,9 +48,8 @@ OptimizerSetup optimizer_setup(const Options& options, double lr);
 bool parse_switch(const std::string& flag, const std::string& text);  // on, off
 DType parse_precision(const std::string& text);                       // f32, bf16
 double parse_number(const std::string& flag, const std::string& text);
-// Of comma-separated texts, none of which may be empty; split_list refuses one that is there twice as well.
+// Of comma-separated texts, none of which may be empty.
 std::vector<double> parse_numbers(const std::string& flag, const std::string& text);
-std::vector<std::string> split_list(const std::string& flag, const std::string& text);
 
 int64_t total_steps(const Options& options, int64_t steps_per_epoch);
 void apply_threads(const Options& options);

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 
-#include "core/file.h"
+#include "apps/flags/flag_lists.h"
 #include "core/text.h"
-#include "layers/networks/models.h"
 
 namespace sigma::app {
 namespace {
@@ -130,20 +129,6 @@ void take_words(const Verb& verb, const std::vector<std::string>& words) {
     fail(ErrorKind::usage, verb.name(), "unexpected argument \"{}\"", printable(words[next]));
 }
 
-// What --model says: a file's text in its place.
-std::string network_of(const std::string& model) {
-  const std::string ending = ".net";
-  if (model.size() <= ending.size() ||
-      model.compare(model.size() - ending.size(), ending.size(), ending) != 0)
-    return model;
-  const Bytes bytes = read_file(model, kMaxNetworkText);
-  const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  try {
-    check_network_text(text);
-  } catch (const Error& e) { throw e.at(model); }
-  return text;
-}
-
 void take_settings(Call& call, const Settings& settings) {
   Options& o = *call.options;
   for (const Flag& f : call.flags) {
@@ -159,7 +144,7 @@ void take_settings(Call& call, const Settings& settings) {
     if (!given && f.has(kRequired))
       fail(ErrorKind::usage, call.verb->name(), "{} is required: {}", f.name, f.about);
     if (!given) continue;
-    if (!all_count) f.set(f.has(kNetwork) ? network_of(*last) : *last, call.verb->has_lists());
+    if (!all_count) f.set(*last, call.verb->has_lists());
     o.given.push_back(f.name);
   }
 }
@@ -196,8 +181,9 @@ Call parse_command_line(const std::vector<std::string>& arguments, const Setting
   take_settings(call, settings);
   take_words(*call.verb, given.words);
   make_paths_absolute(call);
-  complete_optimizer(*call.options);
-  check_together(*call.options);
+  // Where optimizers are compared, each arm has its own defaults.
+  if (!is_list(*call.options, "--optimizer")) complete_optimizer(*call.options);
+  for (const Options& arm : arms_of(*call.options)) check_together(arm);
   return call;
 }
 
@@ -209,9 +195,7 @@ void check_together(const Options& o) {
     refuse("--nesterov", "needs a --momentum above 0");
   if (o.warmup > 0 && o.schedule == "one-cycle") refuse("--warmup", "one-cycle has a warm-up of its own");
   if (!o.checkpoint.empty()) return;  // its normalization holds
-  const std::vector<std::string> kinds = split_list("--normalize", o.normalize);
-  const bool whitens = std::any_of(kinds.begin(), kinds.end(),
-                                   [](const std::string& kind) { return kind == "zca" || kind == "pca"; });
+  const bool whitens = o.normalize == "zca" || o.normalize == "pca";
   if (whitens && (!o.mean.empty() || !o.std.empty()))
     refuse(o.mean.empty() ? "--std" : "--mean", "zca and pca have a mean and deviations of their own");
   if (!whitens && o.whiten_epsilon > 0) refuse("--whiten-epsilon", "is for --normalize zca and pca");

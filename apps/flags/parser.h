@@ -38,6 +38,7 @@ struct HelpChapter {
 };
 std::vector<HelpChapter> help_chapters(const Verb& verb);
 std::string usage_text(const Verb& verb);         // "sigma predict [FLAGS] image..."
+std::string lists_text(const Verb& verb);         // how its flags take several values; "" for one without
 std::string help_text();                          // of all verbs
 std::string help_text(const Verb& verb);          // of one
 std::string help_text(const std::string& group);  // of one in parts: "data"

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "apps/flags/flag.h"
+#include "apps/flags/flag_lists.h"
 #include "apps/flags/options.h"
 #include "apps/training/initial_weights.h"
 #include "apps/training/layer_patterns.h"
@@ -65,6 +66,12 @@ void add_hyper_parameters(std::vector<Flag>& flags, Options& options) {
     }
 }
 
+// A comparison may have several values of all that makes a network and its training.
+void allow_several(std::vector<Flag>& flags, Options& options) {
+  for (Flag& f : flags)
+    if (is_comparable(f)) f.several = &options.several[f.name];
+}
+
 }  // namespace
 
 std::vector<Flag> shared_flags(Options& options) {
@@ -74,6 +81,7 @@ std::vector<Flag> shared_flags(Options& options) {
 #include "apps/flags/flags.def"
 #undef FLAG
   add_hyper_parameters(flags, options);
+  allow_several(flags, options);
   return flags;
 }
 

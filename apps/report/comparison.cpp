@@ -1,8 +1,11 @@
 // The measurements of `compare` as JSON and CSV.
 #include "apps/report/comparison.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+
+#include "apps/report/csv.h"
 
 namespace sigma::app {
 namespace {
@@ -30,6 +33,7 @@ Json summary_json(const Comparison& c) {
   j["data"] = c.data;
   j["steps"] = c.steps;
   j["eval_every"] = c.eval_every;
+  j["measured_on"] = c.measured;
   j["seconds"] = c.wall_seconds;
   j["arms"] = Json::array();
   for (size_t a = 0; a < c.arms.size(); ++a) {
@@ -37,6 +41,12 @@ Json summary_json(const Comparison& c) {
     arm["batch_norm"] = c.arms[a].batch_norm;
     arm["normalize"] = c.arms[a].normalize;
     arm["lr"] = c.arms[a].lr;
+    arm["label"] = c.arms[a].label();
+    arm["model"] = c.arms[a].model;
+    arm["steps"] = c.arms[a].steps;
+    arm["batch_size"] = c.arms[a].batch_size;
+    arm["settings"] = Json::object();
+    for (const Setting& s : c.arms[a].settings) arm["settings"][s.flag] = s.value;
     for (const char* key :
          {"seeds", "test_accuracy", "steps_to", "seconds_to", "ms_per_step", "diverged", "diverged_at"})
       arm[key] = Json::array();
@@ -60,12 +70,27 @@ Json summary_json(const Comparison& c) {
 }
 
 std::string measurements_csv(const Comparison& c) {
-  std::string text = "batch_norm,normalize,lr,seed,step,test_accuracy,train_loss,seconds\n";
-  for (const ArmRun& r : c.runs)
+  std::string text = "batch_norm,normalize,lr,seed,step,test_accuracy,train_loss,seconds";
+  auto has_column = [](const Setting& s) {
+    return s.flag == "batch-norm" || s.flag == "normalize" || s.flag == "lr";
+  };
+  if (!c.arms.empty())
+    for (const Setting& s : c.arms[0].settings) {
+      std::string column = s.flag;
+      std::replace(column.begin(), column.end(), '-', '_');
+      if (!has_column(s)) text += "," + column;
+    }
+  text += "\n";
+  for (const ArmRun& r : c.runs) {
+    const Arm& arm = c.arms[r.arm];
+    std::string others;
+    for (const Setting& s : arm.settings)
+      if (!has_column(s)) others += "," + csv_cell(s.value);
     for (size_t i = 0; i < r.step.size(); ++i)
-      text += fmt::format("{},{},{},{},{},{:.5f},{:.6g},{:.3f}\n", c.arms[r.arm].batch_norm ? "on" : "off",
-                          c.arms[r.arm].normalize, c.arms[r.arm].lr, r.seed, r.step[i], r.accuracy[i],
-                          r.loss[i], r.seconds[i]);
+      text +=
+          fmt::format("{},{},{},{},{},{:.5f},{:.6g},{:.3f}{}\n", arm.batch_norm ? "on" : "off", arm.normalize,
+                      arm.lr, r.seed, r.step[i], r.accuracy[i], r.loss[i], r.seconds[i], others);
+  }
   return text;
 }
 
@@ -130,8 +155,9 @@ ArmRun ArmRun::from(const Json& j, const std::string& place) {
 
 std::string Arm::label() const {
   std::string all;
-  for (const Setting& s : settings) all += (all.empty() ? "" : " · ") + s.words;
-  return all.empty() ? "as given" : all;
+  for (const Setting& s : settings)
+    if (!s.words.empty()) all += (all.empty() ? "" : " · ") + s.words;
+  return !all.empty() ? all : model.empty() ? "as given" : model;
 }
 
 const Setting* Arm::of(const std::string& flag) const {

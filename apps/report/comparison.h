@@ -1,18 +1,20 @@
-// What `sigma compare` measured: arms (batch norm x normalization x learning rate), several seeds each; and
-// how it is written down.
+// What `sigma compare` measured: arms, which differ in batch norm, normalization or any other flags of
+// training, several seeds each; and how it is written down.
 #pragma once
 
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "apps/report/picture.h"
 #include "core/json.h"
 
 namespace sigma::app {
 
 inline constexpr double kThresholds[] = {0.90, 0.95, 0.97, 0.98};
 
-// What an arm has of a flag of which the comparison has several values.
+// What an arm has of a flag of which the comparison has several values. The value is empty, without words, of
+// an optimizer that does not have the flag.
 struct Setting {
   std::string flag, value, words;  // "batch-norm", "off", "no batch norm"
 };
@@ -21,8 +23,12 @@ struct Arm {
   bool batch_norm;
   std::string normalize;
   double lr;
-  std::vector<Setting> settings;                     // in the order of the table of flags
-  std::string label() const;                         // their words: "no batch norm · lr 0.1"
+  std::vector<Setting> settings;  // in the order of the table of flags
+  // With --epochs an arm of smaller batches has more steps, as all see the same number of images.
+  int64_t steps = 0, eval_every = 0, eval_images = 0, batch_size = 1;
+  std::string model{};            // a name of its network
+  std::string histogram_layer{};  // path of the normalization that is looked at; empty: there is none
+  std::string label() const;  // words of the settings: "no batch norm · rate 0.1"; of an only arm its model
   const Setting* of(const std::string& flag) const;  // null when all arms have the same
 };
 
@@ -51,16 +57,28 @@ struct ArmRun {
   static ArmRun from(const Json& json, const std::string& place);  // throws kind checkpoint
 };
 
+// Some images as the network gets them with a normalization, or as they are in their files.
+struct Sample {
+  std::string words;                                  // "standardized input"
+  double low = 0, high = 0, mean = 0, deviation = 0;  // of all their values
+  std::vector<Picture> images;  // the values of all brought to 0..255 by their lowest and highest
+};
+
 struct Comparison {
   std::string model, data, schedule;
-  std::vector<double> rates;  // the first arm's learning rate at each step
+  std::vector<double> rates;  // the learning rate of the first of the longest arms at each step
   std::string command;        // that repeats it
-  int64_t steps = 0, eval_every = 0, eval_images = 0, parameters = 0, seeds = 1, batch_size = 1;
-  std::string histogram_layer;  // path of the batch norm
+  // Of the longest arm, the first of them; the others may have their own.
+  int64_t steps = 0, eval_every = 0, eval_images = 0, parameters = 0, batch_size = 1;
+  int64_t seeds = 1;
+  std::string measured = "test";  // the part of the data: "test" or "validation"
+  std::string histogram_layer;    // of the first arm that has one; empty: no run has histograms
   std::vector<Arm> arms;
   std::vector<ArmRun> runs;  // ordered by arm, then seed
   std::string environment;   // of the machine, as JSON
   double wall_seconds = 0;
+  std::vector<Sample> samples;
+  std::string drawing;  // of the network, as SVG; empty: there are several
 
   std::vector<const ArmRun*> of(size_t arm) const;
 };
@@ -68,10 +86,11 @@ struct Comparison {
 Json summary_json(const Comparison& c);             // summary.json of cli.md
 std::string measurements_csv(const Comparison& c);  // a row each measurement
 std::string table_text(const Comparison& c);        // for the terminal
+// A page for people; see page.h. It names what differs in words, never "arm".
 std::string report_html(const Comparison& c);
-// The pictures of the report, also as files.
+// The charts of the report as a PNG or SVG file; empty when there is nothing to draw.
 std::string curves_picture(const Comparison& c, bool svg);
-std::string histograms_picture(const Comparison& c, bool svg);
-std::string learning_rate_picture(const Comparison& c, bool svg);
+std::string activations_picture(const Comparison& c, bool svg);
+std::string values_picture(const Comparison& c, bool svg);  // accuracy by the values of flags with numbers
 
 }  // namespace sigma::app

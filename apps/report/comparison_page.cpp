@@ -2,7 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "apps/report/comparison.h"
+#include "apps/report/comparison_parts.h"
+#include "apps/report/words.h"
 
 namespace sigma::app {
 namespace {
@@ -60,24 +61,106 @@ size_t width(const std::string& s) {  // code points
       s.begin(), s.end(), [](char ch) { return (static_cast<unsigned char>(ch) & 0xc0) != 0x80; }));
 }
 
-std::string html(const std::string& text) {
-  std::string out;
-  for (char ch : text) {
-    if (ch == '<')
-      out += "&lt;";
-    else if (ch == '&')
-      out += "&amp;";
-    else
-      out += ch;
+// "40", or "not reached".
+std::string reached(double v, const char* format) {
+  return std::isfinite(v) ? fmt::format(fmt::runtime(format), v) : "not reached";
+}
+
+std::vector<Figure> figures_of(const std::vector<Chart>& charts,
+                               const std::vector<std::string>& captions = {}) {
+  std::vector<Figure> figures;
+  for (size_t i = 0; i < charts.size(); ++i)
+    figures.push_back({to_svg({charts[i]}, 1, kSmall), i < captions.size() ? captions[i] : ""});
+  return figures;
+}
+
+// Below each picture of the accuracy what its lines came to.
+std::vector<std::string> final_captions(const Comparison& c) {
+  const Panels panels = panels_of(c);
+  std::vector<std::string> all;
+  for (const Panel& panel : panels.all) {
+    std::string text;
+    for (size_t a : panel.arms) {
+      const Final f = final_of(c, a);
+      text += fmt::format("{}{}: {:.1f}%", text.empty() ? "In the end, " : "; ", line_words(c, panels, a),
+                          100 * f.mean);
+      if (f.runs > 1) text += fmt::format(" ({:.1f} to {:.1f})", 100 * f.low, 100 * f.high);
+    }
+    all.push_back(text + ".");
   }
-  return out;
+  return all;
+}
+
+void add_samples(Page& page, const Comparison& c) {
+  if (c.samples.empty()) return;
+  page.section("The images, as the network gets them");
+  std::vector<Figure> figures;
+  for (const Sample& s : c.samples)
+    figures.push_back({pictures_html(s.images, 56, s.words),
+                       fmt::format("{}: values from {:.3g} to {:.3g}, mean {:.2f}, deviation {:.2f}", s.words,
+                                   s.low, s.high, s.mean, s.deviation)});
+  page.figures(figures);
+}
+
+void add_curves(Page& page, const Comparison& c) {
+  page.section("While they learn");
+  page.paragraph(fmt::format(
+      "Share of the {} images that are named right, over the steps of the training.{} {}", c.measured,
+      c.seeds > 1 ? fmt::format(" Lines are means over {} seeds, shades their range.", c.seeds) : "",
+      c.arms.size() > 1 ? "All pictures have the same axes. A cross is a run that diverged: its loss was no "
+                          "number any more."
+                        : ""));
+  page.figures(figures_of(accuracy_charts(c), final_captions(c)));
+  page.paragraph("The loss on the training images, on a logarithmic axis:");
+  page.figures(figures_of(loss_charts(c)));
+}
+
+void add_table(Page& page, const Comparison& c) {
+  page.section("How soon");
+  const std::vector<double> thresholds = thresholds_of(c, 4);
+  std::vector<std::string> header{"", c.measured + " accuracy", "range"};
+  for (double t : thresholds) header.push_back(fmt::format("steps to {:.0f}%", 100 * t));
+  for (double t : thresholds) header.push_back(fmt::format("seconds to {:.0f}%", 100 * t));
+  header.insert(header.end(), {"ms a step", "diverged"});
+  std::vector<std::vector<std::string>> rows;
+  for (size_t a = 0; a < c.arms.size(); ++a) {
+    const Row r = rows_of(c)[a];
+    std::vector<std::string> row{r.arm, r.accuracy, r.range};
+    for (double t : thresholds) row.push_back(reached(median_steps_to(c, a, t), "{:.0f}"));
+    for (double t : thresholds) row.push_back(reached(median_seconds_to(c, a, t), "{:.1f}"));
+    row.insert(row.end(), {r.ms, r.diverged == "none" ? "no" : r.diverged});
+    rows.push_back(std::move(row));
+  }
+  page.paragraph(fmt::format("{}Seconds are of training alone, with other runs beside it.",
+                             c.seeds > 1 ? "Medians over the seeds. " : ""));
+  page.table(header, rows);
+}
+
+void add_activations(Page& page, const Comparison& c) {
+  const std::vector<Chart> charts = activation_charts(c);
+  if (charts.empty()) return;
+  page.section("Inside the network");
+  page.paragraph(
+      fmt::format("What leaves {} while the network trains: the median of its values on 200 {} images and, "
+                  "as a band, the middle "
+                  "70 of 100. With batch norm it is what the norm makes of them from the batch at hand, as "
+                  "in training; without, "
+                  "the same place in the network. A band that stays where it is gives the layers behind it "
+                  "something steady to "
+                  "learn from.",
+                  c.histogram_layer, c.measured));
+  page.figures(figures_of(charts));
+  page.begin_fold("The same values as histograms, before and after training");
+  page.figures(figures_of(histogram_charts(c)));
+  page.end_fold();
 }
 
 }  // namespace
 
 std::string table_text(const Comparison& c) {
-  std::vector<std::vector<std::string>> cells{{"arm", "test accuracy", "range over seeds", "steps to 90%",
-                                               "95%", "97%", "98%", "s to 90%", "ms/step", "diverged"}};
+  std::vector<std::vector<std::string>> cells{{"arm", c.measured + " accuracy", "range over seeds",
+                                               "steps to 90%", "95%", "97%", "98%", "s to 90%", "ms/step",
+                                               "diverged"}};
   for (const Row& r : rows_of(c))
     cells.push_back({r.arm, r.accuracy, r.range, r.steps[0], r.steps[1], r.steps[2], r.steps[3], r.seconds[0],
                      r.ms, r.diverged});
@@ -96,50 +179,37 @@ std::string table_text(const Comparison& c) {
 }
 
 std::string report_html(const Comparison& c) {
-  std::string page = R"(<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>sigma: convergence with and without batch normalization</title>
-<style>
-body{font:16px/1.5 "DejaVu Sans",Verdana,sans-serif;color:#222;max-width:1320px;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;font-size:14px}th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid #e2e2e2}
-th:first-child,td:first-child{text-align:left}svg{max-width:100%;height:auto}pre{background:#f6f6f6;padding:1rem;overflow:auto}
-h2{margin-top:2.2rem}
-</style></head><body>
-)";
-  page += fmt::format(
-      "<h1>Convergence with and without batch normalization</h1>\n<p><b>{}</b> ({} parameters with batch "
-      "norm) on <b>{}</b>: {} arms, {} seeds, {} steps of {} images each. Within a seed every arm starts "
-      "from "
-      "the same weights and sees the same samples in the same order. Accuracy was measured every {} "
-      "steps.</p>\n",
-      html(c.model), c.parameters, html(c.data), c.arms.size(), c.seeds, c.steps, c.batch_size, c.eval_every);
-  page +=
-      "<h2>Curves</h2>\n<p>Solid: with batch norm; dashed: without. Lines are means over the seeds, shades "
-      "their range.</p>\n" +
-      curves_picture(c, true);
-  page +=
-      "<h2>Steps and seconds to an accuracy</h2>\n<p>Medians over the seeds; \"never\" where most runs did "
-      "not get there. Seconds are of training alone.</p>"
-      "\n<table><tr><th>arm</th><th>test accuracy</th><th>range</th>";
-  for (double t : kThresholds) page += fmt::format("<th>steps to {:.0f}%</th>", 100 * t);
-  for (double t : kThresholds) page += fmt::format("<th>s to {:.0f}%</th>", 100 * t);
-  page += "<th>ms a step</th><th>diverged</th></tr>\n";
-  for (const Row& r : rows_of(c)) {
-    page += fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td>", html(r.arm), r.accuracy, r.range);
-    for (auto& s : r.steps) page += fmt::format("<td>{}</td>", s);
-    for (auto& s : r.seconds) page += fmt::format("<td>{}</td>", s);
-    page += fmt::format("<td>{}</td><td>{}</td></tr>\n", r.ms, r.diverged);
+  const bool norms = !c.arms.empty() && c.arms[0].of("batch-norm");
+  Page page(norms ? "With and without batch normalization" : "What makes a difference");
+  page.finding(finding_of(c));
+  page.tiles(tiles_of(c));
+  page.paragraph(
+      fmt::format("{} on {}: {}, each trained for {} of {}{}. Within a seed all begin with the same weights "
+                  "and see the same images in "
+                  "the same order. Accuracy was measured every {}.",
+                  c.model, c.data, count_text(static_cast<int64_t>(c.arms.size()), "setting"),
+                  count_text(c.steps, "step"), count_text(c.batch_size, "image"),
+                  c.seeds > 1 ? fmt::format(", with {} seeds", c.seeds) : "",
+                  c.eval_every == 1 ? "step" : count_text(c.eval_every, "step")));
+  add_samples(page, c);
+  add_curves(page, c);
+  add_table(page, c);
+  add_activations(page, c);
+  if (const std::vector<Chart> charts = value_charts(c); !charts.empty()) {
+    page.section("By the numbers that were tried");
+    page.figures(figures_of(charts));
   }
-  page += fmt::format(
-      "</table>\n<h2>Activations before and after {}</h2>\n<p>Values on 200 test images, first seed. Without "
-      "batch norm: the output of the layer "
-      "before it, at the same place.</p>\n",
-      html(c.histogram_layer));
-  page += histograms_picture(c, true);
-  page += "<h2>Learning rate</h2>\n" + learning_rate_picture(c, true);
-  page += "<h2>What was run</h2>\n<pre>" + html(c.command) + "</pre>\n<pre>" + html(c.environment) +
-          "</pre>\n</body></html>\n";
-  return page;
+  if (!c.drawing.empty()) {
+    page.section("The network");
+    page.figures({{c.drawing,
+                   fmt::format("{}, {} parameters.{}", c.model, thousands(c.parameters),
+                               c.histogram_layer.empty() ? "" : " Marked: the layer that was looked into."),
+                   true}});
+  }
+  page.section("To repeat it");
+  page.preformatted(c.command);
+  page.preformatted(c.environment, "The machine and the versions");
+  return page.html();
 }
 
 }  // namespace sigma::app

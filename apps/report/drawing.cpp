@@ -62,7 +62,8 @@ Color color_of(const LayerBox& box) {
 
 void draw_box(Canvas& canvas, double x, double y, double width, const LayerBox& box) {
   canvas.rect(x, y, width, kHigh, color_of(box));
-  canvas.polyline({{x, y}, {x + width, y}, {x + width, y + kHigh}, {x, y + kHigh}, {x, y}}, kMuted, 1);
+  canvas.polyline({{x, y}, {x + width, y}, {x + width, y + kHigh}, {x, y + kHigh}, {x, y}},
+                  box.marked ? palette(1) : kMuted, box.marked ? 3 : 1);
   // A name that is too long loses its beginning.
   std::string name = box.name;
   const double room = width - 24 - canvas.text_width(box.kind, 11);

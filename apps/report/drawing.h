@@ -11,6 +11,7 @@ namespace sigma {
 struct LayerBox {
   std::string name, kind, shape;  // "layer1.0.conv1", "Conv2d", the shape of its output
   int64_t parameters = 0;
+  bool marked = false;  // with an outline that stands out
 };
 
 // What is added to the output of boxes first to last - 1: what came into them, itself or through layers of

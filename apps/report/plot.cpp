@@ -29,6 +29,11 @@ void check(const std::vector<Chart>& charts, int columns) {
                   "expected a finite limit of the axis, above 0 on a logarithmic one, got {}", *limit);
     SIGMA_CHECK(!chart.y_min || !chart.y_max || *chart.y_min < *chart.y_max, "chart",
                 "expected y_min below y_max, got {} and {}", *chart.y_min, *chart.y_max);
+    for (const std::optional<double>& limit : {chart.x_min, chart.x_max})
+      SIGMA_CHECK(!limit || drawable(*limit, chart.log_x), "chart",
+                  "expected a finite limit of the axis, above 0 on a logarithmic one, got {}", *limit);
+    SIGMA_CHECK(!chart.x_min || !chart.x_max || *chart.x_min < *chart.x_max, "chart",
+                "expected x_min below x_max, got {} and {}", *chart.x_min, *chart.x_max);
   }
 }
 
@@ -99,8 +104,10 @@ Axis fit(const Chart& chart, bool vertical) {
     high = 1;
   }
   if (vertical && chart.filled && !axis.log) low = 0;
-  if (vertical && chart.y_min) low = *chart.y_min;
-  if (vertical && chart.y_max) high = *chart.y_max;
+  const std::optional<double>&from = vertical ? chart.y_min : chart.x_min,
+        &to = vertical ? chart.y_max : chart.x_max;
+  if (from) low = *from;
+  if (to) high = *to;
   // Values that are all the same, or differ in their last digits, where steps along the axis would not add
   // up.
   if (high - low <= 1e-9 * std::fabs(low))
@@ -126,6 +133,7 @@ class Plot {
       if (!s.low.empty()) spread(s);
       line(s);
     }
+    draw_marks();
     if (legend) draw_legend();
   }
 
@@ -161,6 +169,17 @@ class Plot {
       c_.polyline({{x, y - 4}, {x + 24, y - 4}}, s.color, 2.5, s.dashed);
       c_.text(x + 30, y, s.label, kText, kInk);
     });
+  }
+
+  void draw_marks() const {
+    for (const Mark& m : chart_.marks) {
+      const double x = std::clamp(px(std::clamp(m.x, ax_.low, ax_.high)), left_ + 6, right_ - 6),
+                   y = std::clamp(py(std::clamp(m.y, ay_.low, ay_.high)), top_ + 6, bottom_ - 6);
+      c_.polyline({{x - 5, y - 5}, {x + 5, y + 5}}, m.color, 2.5);
+      c_.polyline({{x - 5, y + 5}, {x + 5, y - 5}}, m.color, 2.5);
+      const bool fits = x + 10 + c_.text_width(m.text, kText) < right_;
+      c_.text(fits ? x + 10 : x - 10, y + 4, m.text, kText, kInk, fits ? Anchor::start : Anchor::end);
+    }
   }
 
   void axes(double x) const {
@@ -205,17 +224,43 @@ class Plot {
     flush();
   }
 
+  // Between two points that are drawable: the part of it within the vertical axis, where the axis is cut.
+  bool cut(XY& a, XY& b) const {
+    if ((a.y < top_ && b.y < top_) || (a.y > bottom_ && b.y > bottom_)) return false;
+    auto pull = [](XY& p, const XY& q, double y) { p = {p.x + (q.x - p.x) * (y - p.y) / (q.y - p.y), y}; };
+    const XY from = a, to = b;
+    if (from.y < top_) pull(a, to, top_);
+    if (from.y > bottom_) pull(a, to, bottom_);
+    if (to.y < top_) pull(b, from, top_);
+    if (to.y > bottom_) pull(b, from, bottom_);
+    return true;
+  }
+
   void line(const Series& s) const {
     std::vector<XY> run;
+    std::optional<XY> last;
+    auto flush = [&] {
+      piece(s, run);
+      run.clear();
+    };
     for (size_t i = 0; i < s.x.size(); ++i) {
-      if (drawable(s.x[i], ax_.log) && drawable(s.y[i])) {
-        run.push_back({px(s.x[i]), py(s.y[i])});
-      } else {
-        piece(s, run);
-        run.clear();
+      if (!drawable(s.x[i], ax_.log) || !drawable(s.y[i])) {
+        flush();
+        last.reset();
+        continue;
       }
+      const XY here{px(s.x[i]), ay_.map(std::max(s.y[i], ay_.log ? ay_.low : s.y[i]), bottom_, top_)};
+      XY a = last.value_or(here), b = here;
+      last = here;
+      if (!cut(a, b)) {
+        flush();
+        continue;
+      }
+      if (!run.empty() && (run.back().x != a.x || run.back().y != a.y)) flush();
+      if (run.empty() && (a.x != b.x || a.y != b.y)) run.push_back(a);
+      run.push_back(b);
     }
-    piece(s, run);
+    flush();
   }
   void piece(const Series& s, const std::vector<XY>& run) const {
     if (chart_.filled && run.size() > 1) {
@@ -237,8 +282,6 @@ class Plot {
   Axis ax_ = fit(chart_, false), ay_ = fit(chart_, true);
   double left_, right_, top_, bottom_ = 0;
 };
-
-constexpr double kCellWidth = 640, kCellHeight = 400;
 
 }  // namespace
 
@@ -288,10 +331,10 @@ void draw(Canvas& c, const Matrix& m, double width, double height) {
   c.text(18, top + cell * static_cast<double>(n) / 2, m.y_label, 12, kInk, Anchor::middle, true);
 }
 
-Size size_of(const std::vector<Chart>& charts, int columns) {
+Size size_of(const std::vector<Chart>& charts, int columns, Size each) {
   check(charts, columns);
   int rows = std::max(1, (static_cast<int>(charts.size()) + columns - 1) / columns);
-  return {kCellWidth * columns, kCellHeight * rows};
+  return {each.width * columns, each.height * rows};
 }
 
 namespace {
@@ -309,12 +352,12 @@ Size size_of(const Matrix& m) {
 }
 }  // namespace
 
-std::string to_svg(const std::vector<Chart>& charts, int columns) {
-  Size s = size_of(charts, columns);
+std::string to_svg(const std::vector<Chart>& charts, int columns, Size each) {
+  Size s = size_of(charts, columns, each);
   return render(make_svg(s.width, s.height), charts, s, columns);
 }
-std::string to_png(const std::vector<Chart>& charts, int columns) {
-  Size s = size_of(charts, columns);
+std::string to_png(const std::vector<Chart>& charts, int columns, Size each) {
+  Size s = size_of(charts, columns, each);
   return render(make_png(s.width, s.height), charts, s, columns);
 }
 std::string to_svg(const Matrix& m) {

@@ -20,14 +20,23 @@ struct Series {
   bool dashed = false;
 };
 
+// A cross with words beside it. One that lies beyond the axes stands at their edge.
+struct Mark {
+  double x = 0, y = 0;
+  std::string text;
+  Color color;
+};
+
 struct Chart {
   std::string title, x_label, y_label;
   std::vector<Series> series;
-  std::optional<double> y_min, y_max;  // where the axis begins and ends; else by the data
-  bool log_x = false;                  // values of 0 and less are not shown
-  bool log_y = false;                  // they lie on the axis
-  bool filled = false;                 // histograms: the area under each line
-  std::string note;                    // shown where there is nothing to draw
+  // Where the axes begin and end; else by the data. Lines are cut there.
+  std::optional<double> y_min, y_max, x_min, x_max;
+  bool log_x = false;   // values of 0 and less are not shown
+  bool log_y = false;   // they lie on the axis
+  bool filled = false;  // histograms: the area under each line
+  std::string note;     // shown where there is nothing to draw
+  std::vector<Mark> marks{};
 };
 
 // A heat map of counts, such as a confusion matrix, whose rows are the true classes. The stronger a cell, the
@@ -46,11 +55,11 @@ void draw(Canvas& canvas, const Matrix& matrix, double width, double height);
 struct Size {
   double width, height;
 };
-// What to_svg and to_png take for them: 640 x 400 units a chart.
-Size size_of(const std::vector<Chart>& charts, int columns);
+// What to_svg and to_png take for them, of `each` chart this many units.
+Size size_of(const std::vector<Chart>& charts, int columns, Size each = {640, 400});
 // The file's bytes.
-std::string to_svg(const std::vector<Chart>& charts, int columns = 1);
-std::string to_png(const std::vector<Chart>& charts, int columns = 1);
+std::string to_svg(const std::vector<Chart>& charts, int columns = 1, Size each = {640, 400});
+std::string to_png(const std::vector<Chart>& charts, int columns = 1, Size each = {640, 400});
 std::string to_svg(const Matrix& matrix);
 std::string to_png(const Matrix& matrix);
 

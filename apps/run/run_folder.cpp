@@ -22,12 +22,13 @@ constexpr const char* kMarkerText = "sigma run 1\n";
 
 // What runs write, of all verbs. config.json and the marker go last: while they are there, the folder is
 // known as a run.
-const char* const kFiles[] = {"env.json",     "results.csv",   "steps.csv",           "curves.png",
-                              "curves.svg",   "confusion.csv", "confusion.png",       "summary.json",
-                              "report.html",  "arms.json",     "histograms.png",      "learning_rates.png",
-                              "sweep.png",    "spectrum.csv",  "singular_values.csv", "spectrum.png",
-                              "spectrum.svg", "sweep.csv",     "sweep.svg",           "lr_find.csv",
-                              "lr_find.svg",  "lr_find.png",   "config.json",         kMarker};
+const char* const kFiles[] = {"env.json",     "results.csv",     "steps.csv",           "curves.png",
+                              "curves.svg",   "confusion.csv",   "confusion.png",       "summary.json",
+                              "report.html",  "arms.json",       "activations.png",     "values.png",
+                              "metrics.csv",  "predictions.csv", "histograms.png",      "learning_rates.png",
+                              "sweep.png",    "spectrum.csv",    "singular_values.csv", "spectrum.png",
+                              "spectrum.svg", "sweep.csv",       "sweep.svg",           "lr_find.csv",
+                              "lr_find.svg",  "lr_find.png",     "config.json",         kMarker};
 
 bool is_one_of_ours(const std::string& name) {
   return std::find(std::begin(kFiles), std::end(kFiles), name) != std::end(kFiles);

@@ -84,6 +84,7 @@ EvalResult evaluate(Module& model, const Split& split, const Normalization& norm
       correct += truth == g;
     }
     result.count += count;
+    if (options.on_batch) options.on_batch({rows, logits.value(), labels, guess});
   }
   const double seen = static_cast<double>(std::max<int64_t>(1, result.count));
   result.loss /= seen;
@@ -98,17 +99,44 @@ std::vector<ClassMetrics> class_metrics(const std::vector<std::vector<int64_t>>&
     return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
   };
   for (size_t c = 0; c < confusion.size(); ++c) {
-    int64_t predicted = 0;
+    ClassMetrics& m = all[c];
     for (size_t t = 0; t < confusion.size(); ++t) {
-      predicted += confusion[t].at(c);
-      all[c].count += confusion[c].at(t);
+      m.predicted += confusion[t].at(c);
+      m.count += confusion[c].at(t);
     }
     const int64_t hits = confusion[c][c];
-    all[c].precision = ratio(hits, predicted);
-    all[c].recall = ratio(hits, all[c].count);
-    all[c].f1 = ratio(2 * hits, predicted + all[c].count);
+    m.precision = ratio(hits, m.predicted);
+    m.recall = ratio(hits, m.count);
+    m.f1 = ratio(2 * hits, m.predicted + m.count);
   }
   return all;
+}
+
+namespace {
+
+template <class Weight>
+MeanMetrics mean(const std::vector<ClassMetrics>& classes, Weight weight) {
+  MeanMetrics m;
+  double sum = 0;
+  for (const ClassMetrics& c : classes) {
+    const double w = weight(c);
+    sum += w;
+    m.precision += w * c.precision;
+    m.recall += w * c.recall;
+    m.f1 += w * c.f1;
+  }
+  if (sum > 0) m = {m.precision / sum, m.recall / sum, m.f1 / sum};
+  return m;
+}
+
+}  // namespace
+
+MeanMetrics macro_mean(const std::vector<ClassMetrics>& classes) {
+  return mean(classes, [](const ClassMetrics& c) { return c.count + c.predicted > 0 ? 1.0 : 0.0; });
+}
+
+MeanMetrics weighted_mean(const std::vector<ClassMetrics>& classes) {
+  return mean(classes, [](const ClassMetrics& c) { return static_cast<double>(c.count); });
 }
 
 }  // namespace sigma

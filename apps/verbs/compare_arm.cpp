@@ -7,6 +7,7 @@
 
 #include "apps/verbs/saved_model.h"
 #include "core/safetensors.h"
+#include "layers/channel_norm.h"
 
 namespace sigma::app {
 namespace {
@@ -29,7 +30,8 @@ Histogram histogram(const Tensor& values) {
   return h;
 }
 
-// What flows through the probe on some test images, in eval mode.
+// What flows through the probe on some images as in training, with the statistics of the batch, and leaves no
+// trace: neither running statistics nor random streams move.
 struct Activations {
   Tensor in, out;
 };
@@ -43,9 +45,14 @@ Activations observe(Module& model, const Probe& probe, const Split& test, const 
     hooks.add(*norm, [&](const Module&, const Variable&, const Variable& out) { a.out = out.value(); });
   std::vector<int64_t> rows;
   for (int64_t i = 0; i < std::min<int64_t>(200, test.size()); ++i) rows.push_back(i);
-  NoGrad off;
+  const NoGrad off;
+  const NoStatisticsUpdate keep;
   model.eval();
+  model.visit([](const std::string&, Module& m) {
+    if (m.channel_norm()) m.train();
+  });
   model(Variable(normalized_images(test, rows, n)));
+  model.eval();
   return a;
 }
 
@@ -58,26 +65,16 @@ double percentile(std::vector<double>& v, double q) {
 
 }  // namespace
 
-Probe find_probe(const TrainSetup& setup, const std::string& wanted) {
-  ModulePtr model = make_model(setup.model, setup.input, Norm(setup.norm));
-  Probe probe;
-  std::string all;
+std::vector<Probe> places_of_norm(const std::string& network, const ModelInput& input) {
+  ModulePtr model = make_model(network, input, Norm("batch"));
+  std::vector<Probe> places;
   model->visit([&](const std::string& path, Module& m) {
     auto& children = m.named_children();
-    for (size_t i = 1; i < children.size(); ++i) {
-      if (!children[i].second->channel_norm()) continue;
-      std::string name = join_path(path, children[i].first);
-      all += (all.empty() ? "" : ", ") + name;
-      if (wanted.empty() || wanted == name) probe = {name, join_path(path, children[i - 1].first)};
-    }
+    for (size_t i = 1; i < children.size(); ++i)
+      if (children[i].second->channel_norm())
+        places.push_back({join_path(path, children[i].first), join_path(path, children[i - 1].first)});
   });
-  if (all.empty())
-    fail(ErrorKind::usage, "compare", "{} has no batch norm that there could be with and without",
-         model_label(setup.model));
-  if (probe.norm.empty())
-    fail(ErrorKind::usage, "--histogram-layer", "\"{}\" is no batch norm of {}, expected one of {}", wanted,
-         model_label(setup.model), all);
-  return probe;
+  return places;
 }
 
 ArmTraining::ArmTraining(const Comparison& comparison, size_t arm, uint64_t seed, const Dataset& data,
@@ -91,6 +88,10 @@ ArmTraining::ArmTraining(const Comparison& comparison, size_t arm, uint64_t seed
 }
 
 void ArmTraining::look(bool first, bool last) {
+  if (probe_.before.empty()) {
+    for (auto* list : {&run_.p15, &run_.p50, &run_.p85}) list->push_back(std::nan(""));
+    return;
+  }
   Activations a = observe(trainer_.model(), probe_, data_.measured(), trainer_.setup().loader.normalization);
   if (first) {
     run_.first_in = histogram(a.in);
@@ -110,8 +111,8 @@ void ArmTraining::look(bool first, bool last) {
 void ArmTraining::measure() {
   const Trainer::Measured weights(trainer_);
   // First what may be stopped: a measurement is there whole or not at all.
-  const EvalResult e = evaluate_or_stop(trainer_.model(), data_, trainer_.setup().loader.normalization,
-                                        comparison_.eval_images);
+  const EvalResult e =
+      evaluate_or_stop(trainer_.model(), data_, trainer_.setup().loader.normalization, arm().eval_images);
   look(step_ == 0, ended());
   run_.step.push_back(step_);
   run_.seconds.push_back(trained_);
@@ -121,14 +122,15 @@ void ArmTraining::measure() {
   loss_count_ = 0;
 }
 
-ArmRun ArmTraining::run(const std::function<void(int64_t step)>& between) {
+ArmRun ArmTraining::run(const std::function<void(int64_t steps, bool measures)>& between) {
   while (true) {
-    const bool due = ended() || step_ % comparison_.eval_every == 0;
+    const bool due = ended() || step_ % arm().eval_every == 0;
     // A run that diverged just after a measurement is measured again, with the histograms of its end.
-    const bool again = run_.diverged_at >= 0 && run_.last_in.share.empty();
-    if (due && (run_.step.empty() || run_.step.back() < step_ || again)) measure();
+    const bool again = run_.diverged_at >= 0 && run_.last_in.share.empty() && !probe_.before.empty();
+    const bool measures = due && (run_.step.empty() || run_.step.back() < step_ || again);
+    between(step_, measures);
+    if (measures) measure();
     if (ended()) break;
-    between(step_);
     auto start = Clock::now();
     try {
       StepResult r = trainer_.step();
@@ -142,6 +144,7 @@ ArmRun ArmTraining::run(const std::function<void(int64_t step)>& between) {
     }
     trained_ += std::chrono::duration<double>(Clock::now() - start).count();
   }
+  between(step_, true);
   const Trainer::Measured weights(trainer_);
   const EvalResult e = evaluate_or_stop(trainer_.model(), data_, trainer_.setup().loader.normalization);
   ArmRun done = run_;
@@ -173,7 +176,7 @@ void ArmTraining::load(const std::string& path) {
   verify_digest(content, path);
   const Json progress = parse_json(content.metadata.at("sigma-arm"), kind, path);
   ArmRun run = ArmRun::from(json_object(progress, "run", kind, path), path);
-  const int64_t step = json_whole(progress, "step", 0, comparison_.steps, kind, path);
+  const int64_t step = json_whole(progress, "step", 0, arm().steps, kind, path);
   if (run.arm != run_.arm || run.seed != run_.seed)
     fail(kind, path, "expected arm {} with seed {}, got arm {} with seed {}", run_.arm, run_.seed, run.arm,
          run.seed);

@@ -5,20 +5,20 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "apps/report/comparison.h"
 #include "apps/training/trainer.h"
 
 namespace sigma::app {
 
-// The batch norm whose input and output are looked at, and the layer before it; the latter is there in both
-// arms, under the same name.
+// The normalization whose input and output are looked at, and the layer before it; the latter is there under
+// the same name in a network without.
 struct Probe {
-  std::string norm, before;
+  std::string norm, before;  // both empty: nothing is looked at
 };
-// The chosen batch norm of the network of a setup, or the last; throws kind usage when there is none of the
-// name.
-Probe find_probe(const TrainSetup& setup, const std::string& wanted);
+// Every place where a network has what --norm chooses, behind another layer.
+std::vector<Probe> places_of_norm(const std::string& model, const ModelInput& input);
 
 class ArmTraining {
  public:
@@ -31,14 +31,15 @@ class ArmTraining {
   void save(const std::string& path);
   int64_t steps_done() const { return step_; }
 
-  // Trains to the end. `between` is called before each step, and may throw to stop: what has been done is
-  // then whole, so that it can be saved.
-  ArmRun run(const std::function<void(int64_t step)>& between);
+  // Trains to the end. `between` is called before each step and measurement, with the number of steps done,
+  // and may save, or throw to stop: what has been done is then whole.
+  ArmRun run(const std::function<void(int64_t steps, bool measures)>& between);
 
  private:
   void measure();
   void look(bool first, bool last);
-  bool ended() const { return step_ == comparison_.steps || run_.diverged_at >= 0; }
+  const Arm& arm() const { return comparison_.arms[run_.arm]; }
+  bool ended() const { return step_ == arm().steps || run_.diverged_at >= 0; }
 
   const Comparison& comparison_;
   const Dataset& data_;

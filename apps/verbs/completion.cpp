@@ -45,8 +45,10 @@ Known everything() {
     }
     Options options;
     known.verbs.push_back({v->name(), v->flags(options)});
-    for (Flag& f : known.verbs.back().flags)
+    for (Flag& f : known.verbs.back().flags) {
       f.value = static_cast<bool*>(nullptr);  // they end with this loop
+      f.several = nullptr;
+    }
   }
   return known;
 }

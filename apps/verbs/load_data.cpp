@@ -39,8 +39,7 @@ Dataset load_data(const std::string& name, const DatasetOptions& wanted, const O
   const DatasetRow* row = find_dataset(name);
   if (row && !row->takes_path() && !o.image_size.empty())
     fail(ErrorKind::usage, "--image-size", "is for folders of images, got {}", name);
-  Dataset d =
-      naming_flag(std::vector<std::string>{"val", "image-size"}, [&] { return load_dataset(name, wanted); });
+  Dataset d = naming_flag({"val", "image-size"}, [&] { return load_dataset(name, wanted); });
   if (!d.passed_over.empty())
     warn(fmt::format("{} files are no PNG or JPEG images of a class and were not read: {}",
                      d.passed_over.size(), some_of(d.passed_over)));

@@ -28,6 +28,7 @@ std::string entry(const std::string& name, const std::string& about) {
 
 std::string section(const Verb& verb) {
   std::string text = ".SS " + literal(usage_text(verb)) + "\n" + literal(verb.about()) + ".\n";
+  if (verb.has_lists()) text += ".PP\n" + literal(lists_text(verb)) + "\n";
   for (const Verb::Words& w : verb.words()) text += entry(w.name, w.about);
   for (const HelpChapter& c : help_chapters(verb)) {
     text += ".PP\n.I " + literal(c.title) + "\n";

@@ -49,7 +49,7 @@ Dataset images_for(const SavedModel& m, const Options& o, int64_t limit_train) {
   }
   if (!trains) wanted.without_test = WithoutTest::measure;
   Dataset data = load_data(name, wanted, o);
-  naming_flag("data", [&] { check_images(data, m.input); });
+  naming_flag({"data"}, [&] { check_images(data, m.input); });
   return data;
 }
 

@@ -27,9 +27,7 @@ void begin_with_new_head(TrainSetup& s, const SavedModel& trained, const Options
                      s.input.classes, o.data, join(trained.class_names, ", ")));
 }
 
-}  // namespace
-
-TrainSetup setup_of(const Options& o, const Start& from, const Dataset& data) {
+TrainSetup network_of(const Options& o, const Dataset& data) {
   TrainSetup s;
   s.model = o.model;
   s.input = {data.channels(), data.height(), data.width(), data.classes()};
@@ -38,17 +36,11 @@ TrainSetup setup_of(const Options& o, const Start& from, const Dataset& data) {
   s.init = o.init;
   s.loader.batch_size = std::min(o.batch_size, data.train.size());
   s.loader.min_last_batch = norm_of(s).kind() == "batch" ? 2 : 1;  // one image has no batch statistics
-  if (from.network) {
-    s.loader.normalization = from.network->normalization;
-    s.factors = from.network->factors;
-    s.seed = o.seed;
-    if (from.new_head)
-      begin_with_new_head(s, *from.network, o);
-    else
-      s.weights = std::make_shared<StateDict>(from.network->model->state_dict());
-  } else {
-    s.loader.normalization = normalization_for(o, o.normalize, data);
-  }
+  s.seed = o.seed;
+  return s;
+}
+
+TrainSetup with_training(TrainSetup s, const Options& o, const Dataset& data) {
   complete_data_setup(o, data, s);
   s.optimizer = optimizer_setup(o, parse_number("--lr", o.lr));
   s.ema = o.ema;
@@ -56,11 +48,30 @@ TrainSetup setup_of(const Options& o, const Start& from, const Dataset& data) {
   s.precision = parse_precision(o.precision);
   s.label_smoothing = o.label_smoothing;
   s.clip_norm = o.clip_norm;
-  s.seed = o.seed;
   naming_flag({"init", "lr-scale", "freeze"}, [&] { check_fit(s, data.train.size()); });
   const int64_t per_epoch = steps_per_epoch(data.train.size(), s.loader);
   s.schedule = {parse_schedule(o.schedule), total_steps(o, per_epoch), o.warmup};
   return s;
+}
+
+}  // namespace
+
+TrainSetup setup_of(const Options& o, const Start& from, const Dataset& data) {
+  if (!from.network) return setup_of(o, data, normalization_for(o, o.normalize, data));
+  TrainSetup s = network_of(o, data);
+  s.loader.normalization = from.network->normalization;
+  s.factors = from.network->factors;
+  if (from.new_head)
+    begin_with_new_head(s, *from.network, o);
+  else
+    s.weights = std::make_shared<StateDict>(from.network->model->state_dict());
+  return with_training(std::move(s), o, data);
+}
+
+TrainSetup setup_of(const Options& o, const Dataset& data, const Normalization& normalization) {
+  TrainSetup s = network_of(o, data);
+  s.loader.normalization = normalization;
+  return with_training(std::move(s), o, data);
 }
 
 namespace {
@@ -147,7 +158,6 @@ int train(const Options& o, const Dataset& data, TrainSetup setup, const fs::pat
 }
 
 int run_train(const Options& given) {
-  install_signal_handlers();  // from here on: a run that is stopped leaves a checkpoint
   Start from = start_of(given);
   const Options& o = from.options;
   apply_threads(o);
@@ -167,6 +177,7 @@ int run_train(const Options& given) {
     print_json(flags_json(o), o.json ? -1 : 2);
     return 0;
   }
+  install_signal_handlers();  // from here on: a run that is stopped leaves a checkpoint
   return train(o, data, s, folder);
 }
 

@@ -156,11 +156,14 @@ void TrainOutput::write_confusion(const EvalResult& test) {
                               "predicted", "true", data_.class_names, test.confusion}));
 }
 
-void TrainOutput::write_report(const FitResult& r) {
-  const Trainer::Measured weights(trainer_);
-  const std::vector<Mistake> mistakes =
-      most_certain_mistakes(trainer_.model(), data_, trainer_.setup().loader.normalization, 24);
-  folder_.write("report.html", report_html(run_report(options_, trainer_, r, results_, mistakes)));
+// What the network says of each image of the part that is measured in the end.
+void TrainOutput::write_outcomes(const Outcomes& all) {
+  folder_.write("metrics.csv", metrics_csv(all.result, data_.class_names));
+  folder_.write("predictions.csv", predictions_csv(all.predictions, data_.measured(), data_.class_names));
+}
+
+void TrainOutput::write_report(const FitResult& r, const Outcomes& all) {
+  folder_.write("report.html", report_html(run_report(options_, trainer_, r, results_, all.predictions)));
 }
 
 Json TrainOutput::summary(const FitResult& r) const {
@@ -178,6 +181,10 @@ Json TrainOutput::summary(const FitResult& r) const {
   }
   s["best_chosen_on"] = part();
   s["test_loss"] = tests ? Json(r.test.loss) : Json();
+  const Json metrics = metrics_json(r.test, data_.class_names);
+  s["macro_f1"] = metrics.at("macro").at("f1");
+  s["weighted_f1"] = metrics.at("weighted").at("f1");
+  if (metrics.contains("top5_accuracy")) s["top5_accuracy"] = metrics.at("top5_accuracy");
   s["train_loss"] = p.train_loss ? Json(*p.train_loss) : Json();
   s["epochs"] = static_cast<double>(p.step) / static_cast<double>(trainer_.steps_per_epoch());
   s["steps"] = p.step;
@@ -206,7 +213,12 @@ Json TrainOutput::summary(const FitResult& r) const {
 void TrainOutput::finish(const FitResult& r) {
   write_tables();
   write_confusion(r.test);
-  write_report(r);
+  {
+    const Trainer::Measured weights(trainer_);
+    const Outcomes all = outcomes_of(trainer_.model(), data_, trainer_.setup().loader.normalization);
+    write_outcomes(all);
+    write_report(r, all);
+  }
   const Json s = summary(r);
   folder_.write_json("summary.json", s);
   if (const FrozenState frozen = frozen_state(trainer_.model()); !frozen.layers.empty())

@@ -8,6 +8,7 @@
 #include "apps/run/progress.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/fit.h"
+#include "apps/verbs/outcomes.h"
 
 namespace sigma::app {
 
@@ -37,7 +38,8 @@ class TrainOutput {
   // "validation" or "test": the part that is measured on the way.
   std::string part() const { return data_.validation.size() > 0 ? "validation" : "test"; }
   void write_confusion(const EvalResult& test);
-  void write_report(const FitResult& result);
+  void write_outcomes(const Outcomes& all);
+  void write_report(const FitResult& result, const Outcomes& all);
 
   const Options& options_;
   const Dataset& data_;

@@ -1,20 +1,18 @@
 #include "apps/verbs/train_report.h"
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "apps/flags/config.h"
 #include "apps/run/environment.h"
 #include "apps/verbs/summary_drawing.h"
-#include "core/math.h"
 #include "training/grad_cam.h"
 
 namespace sigma::app {
 namespace {
 
-constexpr size_t kConfusions = 10, kSamples = 8;
+constexpr size_t kConfusions = 10, kSamples = 8, kMistakes = 24;
 
 Picture picture_of(const Split& split, int64_t row) {
   const Shape shape = split.shape();
@@ -30,24 +28,6 @@ std::vector<RunReport::Measured> measured(const CsvLog& results) {
   std::vector<RunReport::Measured> all;
   for (const std::vector<std::string>& r : results.rows())
     all.push_back({number(r[0]), number(r[2]), number(r[3]), number(r[4]), number(r[5])});
-  return all;
-}
-
-std::vector<RunReport::Taken> most_frequent(const std::vector<std::vector<int64_t>>& confusion,
-                                            size_t count) {
-  std::vector<RunReport::Taken> all;
-  for (size_t t = 0; t < confusion.size(); ++t) {
-    int64_t total = 0;
-    for (int64_t n : confusion[t]) total += n;
-    for (size_t g = 0; g < confusion.size(); ++g)
-      if (t != g && confusion[t][g] > 0)
-        all.push_back({static_cast<int64_t>(t), static_cast<int64_t>(g), confusion[t][g],
-                       static_cast<double>(confusion[t][g]) / static_cast<double>(total)});
-  }
-  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
-    return a.images != b.images ? a.images > b.images : a.share > b.share;
-  });
-  if (all.size() > count) all.resize(count);
   return all;
 }
 
@@ -84,11 +64,11 @@ void add_samples(RunReport& run, const Dataset& data, const Normalization& norma
 }
 
 // The images, and where the network looked for its wrong answers.
-void add_mistakes(RunReport& run, Trainer& trainer, const std::vector<Mistake>& mistakes) {
+void add_mistakes(RunReport& run, Trainer& trainer, const std::vector<Prediction>& mistakes) {
   const Split& split = trainer.dataset().measured();
   if (mistakes.empty()) return;
   std::vector<int64_t> rows, guesses;
-  for (const Mistake& m : mistakes) {
+  for (const Prediction& m : mistakes) {
     rows.push_back(m.row);
     guesses.push_back(m.guess);
     run.mistakes.push_back({picture_of(split, m.row),
@@ -138,37 +118,8 @@ std::vector<std::pair<std::string, std::string>> changed_settings(const Options&
 
 }  // namespace
 
-std::vector<Mistake> most_certain_mistakes(Module& model, const Dataset& data,
-                                           const Normalization& normalization, size_t count) {
-  constexpr int64_t kBatch = 250;
-  NoGrad off;
-  model.eval();
-  const Split& split = data.measured();
-  std::vector<Mistake> all;
-  for (int64_t at = 0; at < split.size(); at += kBatch) {
-    std::vector<int64_t> rows;
-    for (int64_t i = at; i < std::min(at + kBatch, split.size()); ++i) rows.push_back(i);
-    const Tensor logits = model(Variable(normalized_images(split, rows, normalization))).value(),
-                 guesses = argmax(logits, 1);
-    const std::vector<double> values = logits.to_vector();
-    const int64_t classes = logits.dim(1);
-    for (size_t i = 0; i < rows.size(); ++i) {
-      const int64_t truth = split.labels.data<int64_t>()[rows[i]], guess = guesses.data<int64_t>()[i];
-      if (truth == guess) continue;
-      const double* row = values.data() + static_cast<int64_t>(i) * classes;
-      double sum = 0;
-      for (int64_t c = 0; c < classes; ++c) sum += std::exp(row[c] - row[guess]);
-      all.push_back({rows[i], truth, guess, 1 / sum});
-    }
-  }
-  std::stable_sort(all.begin(), all.end(),
-                   [](const Mistake& a, const Mistake& b) { return a.probability > b.probability; });
-  if (all.size() > count) all.resize(count);
-  return all;
-}
-
 RunReport run_report(const Options& o, Trainer& trainer, const FitResult& r, const CsvLog& results,
-                     const std::vector<Mistake>& mistakes) {
+                     const std::vector<Prediction>& predictions) {
   const Dataset& data = trainer.dataset();
   const TrainSetup& setup = trainer.setup();
   const auto per_epoch = static_cast<double>(trainer.steps_per_epoch());
@@ -191,7 +142,8 @@ RunReport run_report(const Options& o, Trainer& trainer, const FitResult& r, con
   run.class_names = data.class_names;
   for (const ClassMetrics& m : class_metrics(r.test.confusion))
     run.scores.push_back({m.precision, m.recall, m.f1, m.count});
-  run.confusions = most_frequent(r.test.confusion, kConfusions);
+  for (const Confusion& c : most_frequent_confusions(r.test.confusion, kConfusions))
+    run.confusions.push_back({c.truth, c.guess, c.images, c.share});
   run.measured = measured(results);
   run.measured_part = data.validation.size() > 0 ? "validation" : "test";
   run.measured_some = o.eval_images > 0 && o.eval_images < data.selection().size();
@@ -202,7 +154,7 @@ RunReport run_report(const Options& o, Trainer& trainer, const FitResult& r, con
       "looked "
       "at only once.";
   add_samples(run, data, setup.loader.normalization);
-  add_mistakes(run, trainer, mistakes);
+  add_mistakes(run, trainer, most_certain_mistakes(predictions, kMistakes));
   run.network = drawing_of(run.model, trainer.model(), trace(trainer.model(), setup.input.shape(1)));
   run.settings = changed_settings(o);
   run.config = flags_json(o).dump(2);

@@ -7,5 +7,7 @@ namespace sigma::app {
 
 // Throws kind usage, naming the flag, when they do not fit the data set or one another.
 TrainSetup setup_of(const Options& options, const Start& start, const Dataset& data);
+// Of a network that is drawn, with a normalization that may be for several: whitening takes seconds.
+TrainSetup setup_of(const Options& options, const Dataset& data, const Normalization& normalization);
 
 }  // namespace sigma::app

@@ -10,12 +10,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_image(const fs::path& path) {
-  std::string ext = path.extension().string();
-  std::transform(ext.begin(), ext.end(), ext.begin(), [](unsigned char c) { return std::tolower(c); });
-  return ext == ".png" || ext == ".jpg" || ext == ".jpeg";
-}
-
 bool is_folder(const fs::path& path) {
   std::error_code ignored;  // a link that leads nowhere, or in a circle, is no folder
   return fs::is_directory(path, ignored);
@@ -65,7 +59,7 @@ class Lister {
   }
   // What lies outside of the class folders.
   void beside(const fs::path& path) {
-    (is_image(path) && !is_folder(path) ? all_.unlabelled : all_.others).push_back(path.string());
+    (has_image_name(path) && !is_folder(path) ? all_.unlabelled : all_.others).push_back(path.string());
   }
 
   void part(const fs::path& folder, std::vector<FolderFile>& files, bool training) {
@@ -113,7 +107,7 @@ class Lister {
           all_.others.push_back(path.string());
         else
           below.push_back(name);
-      } else if (is_image(path)) {
+      } else if (has_image_name(path)) {
         files.push_back({path.string(), path.lexically_relative(root_).string(), label});
         if (depth > 0) all_.nested.push_back(path.string());
       } else {
@@ -128,6 +122,12 @@ class Lister {
 };
 
 }  // namespace
+
+bool has_image_name(const fs::path& path) {
+  std::string ext = path.extension().string();
+  std::transform(ext.begin(), ext.end(), ext.begin(), [](unsigned char c) { return std::tolower(c); });
+  return ext == ".png" || ext == ".jpg" || ext == ".jpeg";
+}
 
 void FolderListing::refuse() const {
   if (!problems.empty()) fail(problems[0].kind, problems[0].place, "{}", problems[0].what);

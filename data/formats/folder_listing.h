@@ -1,6 +1,7 @@
 // What a folder of images holds, by names alone: no file is read.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -35,5 +36,8 @@ struct FolderListing {
 // first folder, however deep it lies; names that begin with a dot are left out. Throws kind io when a folder
 // cannot be listed.
 FolderListing list_image_folder(const std::string& path);
+
+// Whether a name ends in .png, .jpg or .jpeg, in letters of either case.
+bool has_image_name(const std::filesystem::path& path);
 
 }  // namespace sigma

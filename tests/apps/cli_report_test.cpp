@@ -186,8 +186,9 @@ TEST_CASE("compare reports every arm and seed, and null for an accuracy never re
   check_measurements(arms, read_csv(run / "results.csv"));
   CHECK(s["eval_every"] == 1);  // 1/30 of the run
   // The table on the terminal has a line an arm.
-  for (const char* word : {"no batch norm · unit · lr 1e20", "batch norm · standard · lr 0.02",
-                           "steps to 90%", "never", "diverged"})
+  for (const char* word :
+       {"no batch norm · pixels 0 to 1 · rate 1e20", "batch norm · standardized input · rate 0.02",
+        "steps to 90%", "never", "diverged"})
     CHECK(contains(r.out, word));
   CHECK(contains(r.out, "report: " + (run / "report.html").string()));
 }
@@ -215,8 +216,8 @@ TEST_CASE("the report is one page that opens from disk, with every picture in it
     CHECK(count_of(page, "<tr>") == (rates ? 7 : 3));
     CHECK(contains(page, "</html>"));
     for (const char* word : {"test accuracy (%)", "cross-entropy (nats, log scale)", "training step",
-                             "learning rate", "steps to 90%", "s to 90%", "batch norm · standard",
-                             "no batch norm · standard", "sigma compare", "--seeds 1", "share of values (%)"})
+                             "learning rate", "steps to 90%", "s to 90%", "batch norm", "no batch norm",
+                             "sigma compare", "--seeds 1", "share of values (%)"})
       CHECK(contains(page, word));
     for (size_t at = 0; (at = page.find("<svg ", at)) != std::string::npos; ++at)
       CHECK(svg_error(page.substr(at, page.find("</svg>", at) + 6 - at)) == "");

@@ -5,6 +5,7 @@
 #include "tests/support/support.h"
 
 using namespace sigma;
+using namespace sigma::test;
 
 TEST_CASE("a page escapes what it is given and holds its style") {
   Page page("a < b & \"c\"");
@@ -24,7 +25,7 @@ TEST_CASE("a page escapes what it is given and holds its style") {
 
 TEST_CASE("a table of a page refuses a row that is too short") {
   Page page("t");
-  CHECK_THROWS_WITH(page.table({"a", "b"}, {{"1"}}), Catch::Contains("expected 2 cells"));
+  CHECK_THROWS_WITH(page.table({"a", "b"}, {{"1"}}), Contains("expected 2 cells"));
 }
 
 TEST_CASE("pictures mark the colours that a dark page changes") {
