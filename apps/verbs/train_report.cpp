@@ -7,6 +7,7 @@
 #include "apps/flags/config.h"
 #include "apps/run/environment.h"
 #include "apps/verbs/summary_drawing.h"
+#include "core/math.h"
 #include "training/grad_cam.h"
 
 namespace sigma::app {
