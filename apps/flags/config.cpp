@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "apps/flags/verb.h"
 #include "core/text.h"
 #include "data/dataset.h"
 
@@ -119,17 +120,23 @@ Json flags_json(const Options& options, const std::vector<Flag>& own) {
 std::string command_line(const Options& options) {
   std::string text = "sigma " + options.verb;
   Options copy = options, defaults;
+  for (const auto& verb : all_verbs())
+    if (verb->name() == options.verb) verb->set_defaults(defaults);
+  defaults.verb = options.verb;
+  defaults.flags = options.flags;
   defaults.optimizer = options.optimizer;
   complete_optimizer(defaults);
+  std::map<std::string, std::string> otherwise;
+  for (const Flag& f : flags_of_run(defaults)) otherwise[f.name] = f.text();
   for (const Flag& f : flags_of_run(copy)) {
     const std::string value = f.text();
-    if (!f.has(kIdentity) || value.empty() || value == "-1") continue;  // -1: not given
-    if (!f.is_switch()) text += fmt::format(" {} {}", f.name, shell_word(value));
-    if (is_list(options, f.name) && f.is_switch()) text += fmt::format(" {}={}", f.name, value);
-    if (f.is_switch() && value == "true") text += " " + f.name;
-    const auto on = defaults.hyper_switches.find(f.name.substr(2));
-    if (value == "false" && on != defaults.hyper_switches.end() && on->second)
-      text += " " + f.name + "=false";
+    const auto usual = otherwise.find(f.name);
+    if (!f.has(kIdentity) || (usual != otherwise.end() && usual->second == value)) continue;
+    if (value.empty() || value == "-1") continue;  // -1: not given
+    if (!f.is_switch())
+      text += fmt::format(" {} {}", f.name, shell_word(value));
+    else
+      text += value == "true" ? " " + f.name : fmt::format(" {}={}", f.name, value);
   }
   return text;
 }

@@ -52,20 +52,22 @@ Limits limits_of(const ArmRun& r) {
   return l;
 }
 
-// The axis of a row. What is many times as wide as the narrower of two does not make that one a flat line: it
-// is cut, and said to be.
+// The axis of a row: that of the first with some room. What is many times as wide does not make that one a
+// flat line: it is cut, and said to be.
 Limits axis_of(const Comparison& c, const std::vector<size_t>& row) {
-  Limits all, narrow;
+  Limits all;
   for (size_t a : row) {
     const Limits l = limits_of(*c.of(a)[0]);
-    if (!(l.low <= l.high)) continue;
     all.take(l.low);
     all.take(l.high);
-    if (!(narrow.low <= narrow.high) || l.high - l.low < narrow.high - narrow.low) narrow = l;
   }
   if (!(all.low <= all.high)) return {-1, 1};
-  const double room = 2.5 * std::max(narrow.high - narrow.low, 1e-3);
-  Limits axis{std::max(all.low, narrow.low - room), std::min(all.high, narrow.high + room)};
+  const Limits first = limits_of(*c.of(row[0])[0]);
+  Limits axis = all;
+  if (first.low <= first.high) {
+    const double room = 1.5 * std::max(first.high - first.low, 1e-3);
+    axis = {std::max(all.low, first.low - room), std::min(all.high, first.high + room)};
+  }
   const double pad = .05 * std::max(axis.high - axis.low, 1e-3);
   return {axis.low - pad, axis.high + pad};
 }

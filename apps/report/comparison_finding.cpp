@@ -9,6 +9,10 @@ namespace sigma::app {
 namespace {
 
 std::string percent(double share) { return fmt::format("{:.1f}%", 100 * share); }
+std::string time_words(double seconds) {
+  if (seconds < 90) return fmt::format("{:.0f} s", seconds);
+  return fmt::format("{:.0f} min {:.0f} s", std::floor(seconds / 60), std::fmod(std::floor(seconds), 60));
+}
 std::string steps_words(double steps) { return count_text(std::llround(steps), "step"); }
 
 // The arm of the best mean among those of `from`; the first of equals.
@@ -130,8 +134,8 @@ std::vector<Tile> tiles_of(const Comparison& c) {
   }
   tiles.push_back(
       {count_text(static_cast<int64_t>(c.runs.size()), "run"),
-       fmt::format("{} × {}, {:.0f} s in all", count_text(static_cast<int64_t>(c.arms.size()), "setting"),
-                   count_text(c.seeds, "seed"), c.wall_seconds)});
+       fmt::format("{} × {}, {} in all", count_text(static_cast<int64_t>(c.arms.size()), "setting"),
+                   count_text(c.seeds, "seed"), time_words(c.wall_seconds))});
   return tiles;
 }
 

@@ -99,7 +99,7 @@ void add_samples(Page& page, const Comparison& c) {
     figures.push_back({pictures_html(s.images, 56, s.words),
                        fmt::format("{}: values from {:.3g} to {:.3g}, mean {:.2f}, deviation {:.2f}", s.words,
                                    s.low, s.high, s.mean, s.deviation)});
-  page.figures(figures);
+  page.figures(figures, figures.size() == 3 ? 3 : 2);
 }
 
 void add_curves(Page& page, const Comparison& c) {
@@ -110,14 +110,16 @@ void add_curves(Page& page, const Comparison& c) {
       c.arms.size() > 1 ? "All pictures have the same axes. A cross is a run that diverged: its loss was no "
                           "number any more."
                         : ""));
-  page.figures(figures_of(accuracy_charts(c), final_captions(c)));
+  const std::vector<Chart> accuracy = accuracy_charts(c);
+  const int columns = accuracy.size() % 3 == 0 || accuracy.size() > 4 ? 3 : 2;
+  page.figures(figures_of(accuracy, final_captions(c)), columns);
   page.paragraph("The loss on the training images, on a logarithmic axis:");
-  page.figures(figures_of(loss_charts(c)));
+  page.figures(figures_of(loss_charts(c)), columns);
 }
 
 void add_table(Page& page, const Comparison& c) {
   page.section("How soon");
-  const std::vector<double> thresholds = thresholds_of(c, 4);
+  const std::vector<double> thresholds = thresholds_of(c, 3);
   std::vector<std::string> header{"", c.measured + " accuracy", "range"};
   for (double t : thresholds) header.push_back(fmt::format("steps to {:.0f}%", 100 * t));
   for (double t : thresholds) header.push_back(fmt::format("seconds to {:.0f}%", 100 * t));
@@ -148,7 +150,10 @@ void add_activations(Page& page, const Comparison& c) {
                   "the same place in the network. A band that stays where it is gives the layers behind it "
                   "something steady to "
                   "learn from.",
-                  c.histogram_layer, c.measured));
+                  c.drawing.empty()
+                      ? "the layer " + c.histogram_layer
+                      : fmt::format("the layer {}, which is marked in the drawing below,", c.histogram_layer),
+                  c.measured));
   page.figures(figures_of(charts));
   page.begin_fold("The same values as histograms, before and after training");
   page.figures(figures_of(histogram_charts(c)));

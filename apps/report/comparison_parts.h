@@ -46,7 +46,7 @@ std::vector<Chart> loss_charts(const Comparison& c);
 std::vector<Chart> activation_charts(const Comparison& c);
 std::vector<Chart> histogram_charts(const Comparison& c);
 std::vector<Chart> value_charts(const Comparison& c);
-inline constexpr Size kSmall{480, 320};  // of a chart, so that its words can be read on a phone
+inline constexpr Size kSmall{440, 300};  // of a chart, so that its words can be read on a phone
 
 // What was found, in one sentence or two, with the numbers.
 std::string finding_of(const Comparison& c);

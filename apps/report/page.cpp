@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "core/check.h"
 #include "report/canvas.h"
 
@@ -22,7 +24,8 @@ p{margin:.5rem 0;max-width:46rem}
 .tiles div{background:var(--soft);border-radius:.5rem;padding:.7rem .9rem}
 .tiles b{display:block;font-size:1.45rem;line-height:1.2;color:var(--strong);font-variant-numeric:tabular-nums}
 .tiles span{font-size:.85rem;color:var(--muted)}
-.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,27rem),1fr));gap:1.2rem;margin:.8rem 0}
+.figures{display:grid;grid-template-columns:minmax(0,1fr);gap:1.2rem;margin:.8rem 0}
+@media (min-width:760px){.figures{grid-template-columns:repeat(var(--columns,2),minmax(0,1fr))}}
 figure{margin:0;min-width:0}
 figure.wide{grid-column:1/-1}
 figure svg,figure img{display:block;width:100%;height:auto}
@@ -96,9 +99,9 @@ void Page::tiles(const std::vector<Tile>& tiles) {
 
 void Page::section(const std::string& title) { body_ += fmt::format("<h2>{}</h2>\n", escape_html(title)); }
 
-void Page::figures(const std::vector<Figure>& figures) {
+void Page::figures(const std::vector<Figure>& figures, int columns) {
   if (figures.empty()) return;
-  body_ += "<div class=\"figures\">\n";
+  body_ += fmt::format("<div class=\"figures\" style=\"--columns:{}\">\n", std::max(1, columns));
   for (const Figure& f : figures) {
     body_ += f.wide ? "<figure class=\"wide\">" : "<figure>";
     body_ += f.picture;

@@ -35,7 +35,8 @@ class Page {
   void paragraph(const std::string& text);
   void tiles(const std::vector<Tile>& tiles);
   void section(const std::string& title);
-  void figures(const std::vector<Figure>& figures);
+  // In so many columns where there is room for more than one.
+  void figures(const std::vector<Figure>& figures, int columns = 2);
   // Small pictures in as many columns of at least `width` pixels as there is room for; of up to 300 at least
   // two.
   void gallery(const std::vector<Figure>& figures, int64_t width);

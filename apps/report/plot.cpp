@@ -189,7 +189,7 @@ class Plot {
       c_.text(left_ - 6, at + 4, number(t), kText, kMuted, Anchor::end);
     }
     double last_label = -1e9;
-    for (double t : ax_.ticks(std::max(3, static_cast<int>((right_ - left_) / 90)))) {
+    for (double t : ax_.ticks(std::max(3, static_cast<int>((right_ - left_) / 70)))) {
       const double at = px(t);
       c_.polyline({{at, top_}, {at, bottom_}}, kGrid, 1);
       if (at - last_label <= 34) continue;

@@ -48,7 +48,8 @@ void add_samples(Plan& plan, const Dataset& data) {
   const std::vector<int64_t> rows = first_rows(data.measured());
   Comparison& c = plan.comparison;
   std::set<std::string> seen;
-  c.samples.push_back(sample_of("raw pixels", normalized_images(data.measured(), rows, Normalization{})));
+  c.samples.push_back(
+      sample_of("raw pixels", normalized_images(data.measured(), rows, make_normalization("none", data))));
   for (size_t a = 0; a < c.arms.size(); ++a) {
     const std::string& kind = c.arms[a].normalize;
     if (kind == "none" || !seen.insert(kind).second) continue;

@@ -163,7 +163,8 @@ void TrainOutput::write_outcomes(const Outcomes& all) {
 }
 
 void TrainOutput::write_report(const FitResult& r, const Outcomes& all) {
-  folder_.write("report.html", report_html(run_report(options_, trainer_, r, results_, all.predictions)));
+  folder_.write("report.html", report_html(run_report(options_, trainer_, r, results_,
+                                                      most_certain_mistakes(all.predictions, 24))));
 }
 
 Json TrainOutput::summary(const FitResult& r) const {

@@ -1,6 +1,7 @@
 #include "apps/verbs/train_report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -13,7 +14,7 @@
 namespace sigma::app {
 namespace {
 
-constexpr size_t kConfusions = 10, kSamples = 8, kMistakes = 24;
+constexpr size_t kConfusions = 10, kSamples = 8;
 
 Picture picture_of(const Split& split, int64_t row) {
   const Shape shape = split.shape();
@@ -120,7 +121,7 @@ std::vector<std::pair<std::string, std::string>> changed_settings(const Options&
 }  // namespace
 
 RunReport run_report(const Options& o, Trainer& trainer, const FitResult& r, const CsvLog& results,
-                     const std::vector<Prediction>& predictions) {
+                     const std::vector<Prediction>& mistakes) {
   const Dataset& data = trainer.dataset();
   const TrainSetup& setup = trainer.setup();
   const auto per_epoch = static_cast<double>(trainer.steps_per_epoch());
@@ -143,8 +144,8 @@ RunReport run_report(const Options& o, Trainer& trainer, const FitResult& r, con
   run.class_names = data.class_names;
   for (const ClassMetrics& m : class_metrics(r.test.confusion))
     run.scores.push_back({m.precision, m.recall, m.f1, m.count});
-  for (const Confusion& c : most_frequent_confusions(r.test.confusion, kConfusions))
-    run.confusions.push_back({c.truth, c.guess, c.images, c.share});
+  for (const Confusion& f : most_frequent_confusions(r.test.confusion, kConfusions))
+    run.confusions.push_back({f.truth, f.guess, f.images, f.share});
   run.measured = measured(results);
   run.measured_part = data.validation.size() > 0 ? "validation" : "test";
   run.measured_some = o.eval_images > 0 && o.eval_images < data.selection().size();
@@ -155,7 +156,7 @@ RunReport run_report(const Options& o, Trainer& trainer, const FitResult& r, con
       "looked "
       "at only once.";
   add_samples(run, data, setup.loader.normalization);
-  add_mistakes(run, trainer, most_certain_mistakes(predictions, kMistakes));
+  add_mistakes(run, trainer, mistakes);
   run.network = drawing_of(run.model, trainer.model(), trace(trainer.model(), setup.input.shape(1)));
   run.settings = changed_settings(o);
   run.config = flags_json(o).dump(2);

@@ -11,8 +11,8 @@
 namespace sigma::app {
 
 // `results` is the table of measurements, results.csv. The network has the weights that are measured (see
-// Trainer::Measured) and said `predictions` of each image of data.measured(); it is left in eval mode.
+// Trainer::Measured); it is left in eval mode.
 RunReport run_report(const Options& options, Trainer& trainer, const FitResult& result, const CsvLog& results,
-                     const std::vector<Prediction>& predictions);
+                     const std::vector<Prediction>& mistakes);
 
 }  // namespace sigma::app
