@@ -214,6 +214,7 @@ void add_network(Page& page, const RunReport& run) {
 
 void add_settings(Page& page, const RunReport& run) {
   page.section("What was run");
+  page.preformatted(run.command);
   if (run.settings.empty()) {
     page.paragraph("All settings are the defaults.");
   } else {
@@ -222,7 +223,6 @@ void add_settings(Page& page, const RunReport& run) {
     for (const auto& [name, value] : run.settings) rows.push_back({name, printable(value)});
     page.table({"setting", "value"}, rows);
   }
-  page.preformatted(run.command, "The command that repeats it");
   page.preformatted(run.config, "All settings, config.json");
   page.preformatted(run.environment, "Machine and program, env.json");
 }
