@@ -22,6 +22,7 @@
 #include "training/class_weights.h"
 #include "training/evaluate.h"
 #include "training/fit.h"
+#include "training/grad_cam.h"
 #include "training/lr_find.h"
 #include "training/new_head.h"
 #include "training/trainer.h"

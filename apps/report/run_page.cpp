@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "core/text.h"
-#include "report/canvas.h"
 #include "report/plot.h"
 #include "report/run_page_parts.h"
 #include "report/words.h"
@@ -120,11 +119,8 @@ void add_basis(Page& page, const RunReport& run) {
                                percent_text(static_cast<double>(n.largest) / static_cast<double>(n.all))));
 }
 
-std::string small_chart(const Chart& chart) {
-  const auto canvas = make_svg(440, 310);
-  draw(*canvas, {chart}, 1, 440, 310);
-  return canvas->finish();
-}
+// As wide as a column of the page, so that its words stay legible on a phone.
+std::string small_chart(const Chart& chart) { return to_svg({chart}, 1, {440, 310}); }
 
 using Value = double RunReport::Measured::*;
 
@@ -218,6 +214,7 @@ void add_network(Page& page, const RunReport& run) {
 
 void add_settings(Page& page, const RunReport& run) {
   page.section("What was run");
+  page.preformatted(run.command);
   if (run.settings.empty()) {
     page.paragraph("All settings are the defaults.");
   } else {
@@ -226,7 +223,6 @@ void add_settings(Page& page, const RunReport& run) {
     for (const auto& [name, value] : run.settings) rows.push_back({name, printable(value)});
     page.table({"setting", "value"}, rows);
   }
-  page.preformatted(run.command, "The command that repeats it");
   page.preformatted(run.config, "All settings, config.json");
   page.preformatted(run.environment, "Machine and program, env.json");
 }

@@ -172,7 +172,7 @@ TEST_CASE("a training leaves a page with where the network looked") {
   CHECK(contains(html, "Grad-CAM"));
   CHECK(count_of(html, "<svg ") == 3);
   CHECK(contains(html, "<td>val</td><td>0.2</td>"));
-  CHECK(contains(html, "sigma train --data synth-digits"));
+  CHECK(contains(html, "sigma train --limit-train 64 --limit-test 40"));
 }
 
 TEST_CASE("a training of one epoch without places leaves a page without curves and Grad-CAM") {
