@@ -79,7 +79,7 @@ std::string escape_html(const std::string& text) {
 }
 
 std::string image_html(const std::string& png_bytes, const std::string& text) {
-  return fmt::format("<img src=\"data:image/png;base64,{}\" alt=\"{}\">", base64(png_bytes),
+  return fmt::format("<img src=\"data:image/png;base64,{}\" alt=\"{}\"/>", base64(png_bytes),
                      escape_html(text));
 }
 

@@ -31,7 +31,7 @@ std::string pictures_html(const std::vector<Picture>& pictures, int64_t wanted, 
     if (p.pixels.empty()) continue;
     check(p);
     const int zoom = zoom_for(p.width, wanted);
-    html += fmt::format("<img src=\"data:image/png;base64,{}\" style=\"width:{}px\" alt=\"{}\"{}>",
+    html += fmt::format("<img src=\"data:image/png;base64,{}\" style=\"width:{}px\" alt=\"{}\"{}/>",
                         base64(encode_png(p.height, p.width, p.channels, p.pixels.data())), p.width * zoom,
                         escape_html(text), zoom > 1 ? " class=\"pixels\"" : "");
   }
