@@ -51,8 +51,7 @@ std::string beside(const Comparison& c, size_t arm) {
   return words.empty() ? "" : " (" + words + ")";
 }
 
-// The highest accuracy that the first arm reached at least twice as soon as the other, else the highest that
-// both did.
+// The highest round accuracy that both arms reached, by the medians of their steps; 0: there is none.
 struct Sooner {
   double accuracy = 0, steps = INFINITY, other = INFINITY;
   double times() const { return other / std::max(1.0, steps); }
