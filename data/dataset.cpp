@@ -16,10 +16,11 @@
 namespace sigma {
 namespace {
 
-void limit(Split& split, int64_t count) {
+// The first `count` images; of a set in the order of its classes some of each.
+void limit(Split& split, int64_t count, bool by_class) {
   if (count <= 0 || count >= split.size()) return;
   std::vector<int64_t> rows(static_cast<size_t>(count));
-  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<int64_t>(i);
+  for (int64_t i = 0; i < count; ++i) rows[static_cast<size_t>(i)] = by_class ? i * split.size() / count : i;
   split = subset(split, rows);
 }
 
@@ -129,8 +130,8 @@ Dataset load_dataset(const std::string& name, const DatasetOptions& options) {
                                           : (std::filesystem::path(base) / row->folder).string(),
                         options);
   d.name = name;
-  limit(d.train, options.limit_train);
-  limit(d.test, options.limit_test);
+  limit(d.train, options.limit_train, row->takes_path());
+  limit(d.test, options.limit_test, row->takes_path());
   if (options.validation > 0) set_apart(d, options.validation, options.seed);
   return d;
 }

@@ -66,7 +66,7 @@ enum class WithoutTest {
 
 struct DatasetOptions {
   std::string data_dir;     // empty: default_data_dir()
-  int64_t limit_train = 0;  // the first N images only; 0: all
+  int64_t limit_train = 0;  // the first N images only; of a folder, N spread over its classes; 0: all
   int64_t limit_test = 0;
   // Sets this part of the training images apart, see set_apart; 0: none.
   double validation = 0;

@@ -17,6 +17,9 @@
 //                  bound). linalg::polar would fill the rest with directions that the gradient has not: a
 //                  unit that is dead has a row of zeros, and is to keep it.
 //
+// Every weight of two or more dimensions is such a matrix, the first convolution and the last layer too,
+// which others give to AdamW.
+//
 // What is no matrix - biases, the gains of normalization, groups that say elementwise - takes a step of AdamW
 // (adamw.h) with the options `others` and the rate others_scale * lr: those rates are of other sizes.
 //

@@ -113,9 +113,16 @@ void add_curves(Page& page, const Comparison& c) {
     text += " A cross is a run that diverged: its loss was no number any more.";
   page.paragraph(text);
   const int columns = accuracy.size() % 3 == 0 || accuracy.size() > 4 ? 3 : 2;
-  page.figures(figures_of(accuracy, final_captions(c)), columns);
+  const std::vector<Figure> learned = figures_of(accuracy, final_captions(c));
+  std::vector<Figure> lost = figures_of(loss_charts(c));
+  if (learned.size() == 1) {  // side by side
+    lost[0].caption = "The loss on the training images, on a logarithmic axis.";
+    page.figures({learned[0], lost[0]});
+    return;
+  }
+  page.figures(learned, columns);
   page.paragraph("The loss on the training images, on a logarithmic axis:");
-  page.figures(figures_of(loss_charts(c)), columns);
+  page.figures(lost, columns);
 }
 
 void add_table(Page& page, const Comparison& c) {

@@ -39,7 +39,7 @@ figure.wide svg,figure.wide img{width:auto;max-width:100%}
 figcaption{font-size:.88rem;color:var(--muted);margin-top:.3rem;white-space:pre-line}
 .scroll{overflow-x:auto;margin:.8rem 0}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums}
-th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid var(--grid);white-space:nowrap}
+th,td{padding:.3rem .55rem;text-align:right;border-bottom:1px solid var(--grid);white-space:nowrap}
 th{color:var(--muted);font-weight:normal;vertical-align:bottom}
 th:first-child,td:first-child{text-align:left;padding-left:0}
 .heat td{padding:.15rem .3rem;text-align:center;border:1px solid var(--paper);min-width:1.9rem}

@@ -50,6 +50,8 @@ Known everything() {
       f.several = nullptr;
     }
   }
+  known.parts.push_back({"help", known.firsts});  // of any verb
+  known.firsts.push_back("help");
   return known;
 }
 

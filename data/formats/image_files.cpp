@@ -1,16 +1,18 @@
 #include "data/formats/image_files.h"
 
+#include <zlib.h>
+
 #include "core/sha256.h"
 
 namespace sigma {
 
 Image ImageFiles::original(int64_t row) const {
   const File& f = files_.at(static_cast<size_t>(row));
-  Image image = to_channels(f.kept ? *f.kept : read_image(f.file.path), channels_);
-  if (!any_size_ && (image.height != height_ || image.width != width_))
-    fail(ErrorKind::data, f.file.path, "{}x{} pixels, but it had {}x{} when the run began", image.width,
-         image.height, width_, height_);
-  return image;
+  if (f.kept) return to_channels(*f.kept, channels_);
+  const Bytes bytes = read_file(f.file.path, kMaxImageFile);
+  if (bytes.size() != f.bytes || crc32(0, bytes.data(), static_cast<uInt>(bytes.size())) != f.checksum)
+    fail(ErrorKind::data, f.file.path, "it is no longer what it was when the run began");
+  return to_channels(decode_image(bytes, f.file.path), channels_);
 }
 
 std::shared_ptr<const ImageSource> ImageFiles::subset(const std::vector<int64_t>& rows) const {

@@ -156,6 +156,14 @@ void check_classes(const std::vector<Look>& looks, const Dataset& d, const std::
            d.class_names[c]);
 }
 
+// Of files in the order of their classes `count`, as load_dataset takes rows.
+void thin_out(std::vector<FolderFile>& files, size_t count) {
+  if (count >= files.size()) return;
+  std::vector<FolderFile> some;
+  for (size_t i = 0; i < count; ++i) some.push_back(std::move(files[i * files.size() / count]));
+  files = std::move(some);
+}
+
 }  // namespace
 
 Dataset load_image_folder(const std::string& path, const DatasetOptions& o) {
@@ -164,7 +172,7 @@ Dataset load_image_folder(const std::string& path, const DatasetOptions& o) {
   check_measurable(listing, path, o);
   // What a limit drops need not be read where it decides nothing.
   if (o.limit_train > 0 && o.channels == 3 && !o.skip_bad && o.without_test != WithoutTest::measure)
-    listing.train.resize(std::min(listing.train.size(), static_cast<size_t>(o.limit_train)));
+    thin_out(listing.train, static_cast<size_t>(o.limit_train));
   Dataset d;
   d.class_names = listing.classes;
   d.resizes = o.height > 0;

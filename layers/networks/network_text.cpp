@@ -139,7 +139,16 @@ ModulePtr build_network(const std::string& text, const ModelInput& input, const 
 void check_network_text(const std::string& text) {
   const std::map<std::string, LayerWord> words = registered_words();
   const networks::Tree tree = networks::parse(text);
-  networks::Expander(words, tree, true, 2).nodes();
+  // Sums such as classes/4 are whole for some numbers of classes only, and which it will be is not known
+  // here.
+  std::optional<TextError> first;
+  for (int64_t classes : {10, 2, 100, 1000, 12}) try {
+      networks::Expander(words, tree, true, classes).nodes();
+      return;
+    } catch (const TextError& e) {
+      if (!first) first = e;
+    }
+  throw TextError(*first);
 }
 
 std::string canonical_text(const std::string& text) { return networks::print(networks::parse(text)); }

@@ -30,6 +30,8 @@ TEST_CASE("bash completes verbs, parts, flags and values", "[cli]") {
   CHECK(offered("sigma train --precision ''") == "f32 bf16");
   CHECK(offered("sigma train --seed 3 --schedule co") == "constant cosine");
   CHECK(offered("sigma eval --lr") == "");
+  CHECK(offered("sigma hel") == "help");
+  CHECK(offered("sigma help tra") == "train");
 }
 
 TEST_CASE("there are scripts for other shells", "[cli]") {

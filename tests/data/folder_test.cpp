@@ -201,6 +201,35 @@ TEST_CASE("a folder's check tells everything at once", "[data]") {
   CHECK(r.notes[0] == "images have 3 sizes, 2x1 to 40x10 pixels");
 }
 
+TEST_CASE("a limit takes images of all classes of a folder", "[data]") {
+  TemporaryFolder folder;
+  for (const char* name : {"a", "b", "c"})
+    for (uint32_t i = 0; i < 6; ++i)
+      for (const char* part : {"train", "test"})
+        put(folder.path() / part / name / fmt::format("{}.png", i),
+            grey(5, 5, i + 7 * static_cast<uint32_t>(name[0])));
+  for (int64_t channels : {0, 3}) {  // of which the second reads no more files than it takes
+    const Dataset d = load_dataset("folder:" + folder.path().string(),
+                                   {.limit_train = 6, .limit_test = 3, .channels = channels});
+    CHECK(d.train.labels.to_vector() == std::vector<double>{0, 0, 1, 1, 2, 2});
+    CHECK(d.test.labels.to_vector() == std::vector<double>{0, 1, 2});
+    CHECK(d.train.files[2] == "train/b/0.png");
+  }
+}
+
+TEST_CASE("a file that changed since the run began is named, whatever its size", "[data]") {
+  TemporaryFolder folder;
+  for (const char* name : {"a", "b"}) put(folder.path() / name / "1.png", grey(9, 7, 3));
+  const Dataset d = load_image_folder(
+      folder.path().string(), {.height = 5, .width = 5, .without_test = WithoutTest::accept, .memory = 0});
+  std::vector<uint8_t> pixels(25);
+  d.train.read(0, pixels.data());
+  put(folder.path() / "a/1.png", grey(9, 7, 4));
+  CHECK(error_of([&] {
+          d.train.read(0, pixels.data());
+        }).find("it is no longer what it was when the run began") != std::string::npos);
+}
+
 TEST_CASE("where no size is that of most images, a folder's check calls none of them odd", "[data]") {
   TemporaryFolder folder;
   for (int i = 1; i <= 4; ++i) put(folder.path() / fmt::format("a/{}.png", i), grey(3 * i, 5, i));

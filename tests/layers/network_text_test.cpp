@@ -99,6 +99,17 @@ TEST_CASE("arguments come by position and by name, with sizes inferred", "[netwo
                 "up") == ConvTranspose2d(6, 5, {.stride = 2, .padding = 1, .output_padding = 1}).describe());
 }
 
+TEST_CASE("a text that fits some number of classes is none to refuse before that is known", "[networks]") {
+  for (const char* text :
+       {"(classes/4) x { conv 4, relu }, flatten, linear classes", "conv classes-3, flatten, linear classes",
+        "conv classes/5, flatten, linear classes"}) {
+    INFO(text);
+    CHECK(error_of([&] { check_network_text(text); }) == "");
+  }
+  CHECK(
+      contains(error_of([] { check_network_text("conv classes-5000, flatten, linear classes"); }), "line 1"));
+}
+
 TEST_CASE("the norm that is chosen stands where bn is, and bias=auto follows", "[networks]") {
   const std::string text = "conv 8 bias=auto, bn, relu, flatten, linear 16, bn, linear classes bias=auto";
   CHECK(names_of(text) == names_of(text, "batch"));
