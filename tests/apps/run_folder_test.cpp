@@ -53,7 +53,7 @@ TEST_CASE("replacing by --overwrite removes the files of a run and no others", "
                                 ".keep.tmp.1",
                                 "weights/.cache.tmp.2"};
   for (const char* name : others) put_file(run / name);
-  const char* const ours[] = {"report.html", "weights/diverged-7.safetensors",
+  const char* const ours[] = {"values.png", "weights/diverged-7.safetensors",
                               "weights/arm-0-seed-3.safetensors", ".summary.json.tmp.99"};
   for (const char* name : ours) put_file(run / name);
   fs::create_directories(run / "curves.svg.d");
@@ -70,7 +70,7 @@ TEST_CASE("a link in a run's folder goes, what it leads to stays", "[cli][regres
   REQUIRE(train_into(run).exit_code == 0);
   put_file(folder / "elsewhere/last.safetensors");
   fs::remove_all(run / "weights");
-  fs::create_directory_symlink(folder / "elsewhere", run / "report.html");
+  fs::create_directory_symlink(folder / "elsewhere", run / "values.png");
   REQUIRE(train_into(run, {"--overwrite"}).exit_code == 0);
   CHECK(read_text(folder / "elsewhere/last.safetensors") == "mine");
 }
