@@ -25,4 +25,5 @@
 #include "training/grad_cam.h"
 #include "training/lr_find.h"
 #include "training/new_head.h"
+#include "training/predictions.h"
 #include "training/trainer.h"
