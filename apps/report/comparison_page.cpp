@@ -133,7 +133,10 @@ void add_table(Page& page, const Comparison& c) {
   if (several) header.push_back("range over seeds");
   for (double t : thresholds) header.push_back(fmt::format("steps to {:.0f}%", 100 * t));
   for (double t : thresholds) header.push_back(fmt::format("s to {:.0f}%", 100 * t));
-  header.insert(header.end(), {"ms a step", "diverged"});
+  header.push_back("ms a step");
+  const bool diverged =
+      std::any_of(c.runs.begin(), c.runs.end(), [](const ArmRun& r) { return r.diverged_at >= 0; });
+  if (diverged) header.push_back("diverged");
   std::vector<std::vector<std::string>> rows;
   for (size_t a = 0; a < c.arms.size(); ++a) {
     const Row r = rows_of(c)[a];
@@ -141,7 +144,8 @@ void add_table(Page& page, const Comparison& c) {
     if (several) row.push_back(r.range);
     for (double t : thresholds) row.push_back(reached(median_steps_to(c, a, t), "{:.0f}"));
     for (double t : thresholds) row.push_back(reached(median_seconds_to(c, a, t), "{:.1f}"));
-    row.insert(row.end(), {r.ms, r.diverged == "none" ? "no" : r.diverged});
+    row.push_back(r.ms);
+    if (diverged) row.push_back(r.diverged == "none" ? "no" : r.diverged);
     rows.push_back(std::move(row));
   }
   page.paragraph(fmt::format("{}Seconds are of training alone, with other runs beside it.",
