@@ -49,8 +49,10 @@ TEST_CASE("with little address space the program ends, and says why", "[cli][reg
 TEST_CASE("with few threads the program goes on with those it gets, or says that it cannot",
           "[cli][regression]") {
   const std::string as_nobody = "setpriv --reuid 64999 --regid 64999 --clear-groups ";
-  if (geteuid() != 0 || shell(as_nobody + "\"$S\" --version").exit_code != 0)
-    return skip("limits of threads hold for other users than root, and this one cannot become one");
+  if (geteuid() != 0 || shell(as_nobody + "bash -c '\"$S\" --version'").exit_code != 0)
+    return skip(
+        "limits of threads hold for other users than root, and this one cannot become one that reaches the "
+        "program");
   TemporaryFolder folder;
   fs::permissions(folder.path(), fs::perms::all);
   int good = 0, refused = 0;

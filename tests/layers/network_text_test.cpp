@@ -101,10 +101,10 @@ TEST_CASE("arguments come by position and by name, with sizes inferred", "[netwo
 
 TEST_CASE("a text that fits some number of classes is none to refuse before that is known", "[networks]") {
   for (const char* text :
-       {"(classes/4) x { conv 4, relu }, flatten, linear classes", "conv classes-3, flatten, linear classes",
+       {"classes/4 x { conv 4, relu }, flatten, linear classes", "conv classes-3, flatten, linear classes",
         "conv classes/5, flatten, linear classes"}) {
     INFO(text);
-    CHECK(error_of([&] { check_network_text(text); }) == "");
+    CHECK_NOTHROW(check_network_text(text));
   }
   CHECK(
       contains(error_of([] { check_network_text("conv classes-5000, flatten, linear classes"); }), "line 1"));
