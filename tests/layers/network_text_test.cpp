@@ -106,8 +106,8 @@ TEST_CASE("a text that fits some number of classes is none to refuse before that
     INFO(text);
     CHECK_NOTHROW(check_network_text(text));
   }
-  CHECK(
-      contains(error_of([] { check_network_text("conv classes-5000, flatten, linear classes"); }), "line 1"));
+  CHECK(contains(error_of([] { check_network_text("classes-5000 x { relu }, flatten, linear classes"); }),
+                 "line 1"));
 }
 
 TEST_CASE("the norm that is chosen stands where bn is, and bias=auto follows", "[networks]") {
