@@ -51,6 +51,11 @@ LrFindResult find_lr(Trainer& trainer, const LrFindOptions& options = {},
 // (the longest fall of the average, a half of it down). The rate of the steepest fall did as badly as the
 // valley. The constants were chosen on the first four pairs.
 //
+// The rule is no law. On pairs that had no say in it, 4 epochs of 6,000 images, eight rates, another seed:
+// within 0.5 points for lenet5 on MNIST and cnn on synth-digits with AdamW (98.25 of 98.05, 99.35 of 99.35),
+// below for sigmoid-mlp on MNIST with SGD (91.05 of 92.05), mlp on CIFAR-10 with Adam (44.67 of 45.99: too
+// low a rate) and a network of three convolutions there with SGD (45.00 of 48.19: too high).
+//
 // Throws kind usage when the average never falls by a twentieth: then no rate that was tried trains.
 double suggest_lr(const std::vector<LrFindPoint>& points);
 
