@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "apps/flags/verb.h"
 #include "core/text.h"
@@ -117,26 +119,38 @@ Json flags_json(const Options& options, const std::vector<Flag>& own) {
   return json;
 }
 
-std::string command_line(const Options& options) {
-  std::string text = "sigma " + options.verb;
+Settings changed_flags(const Options& options) {
   Options copy = options, defaults;
   for (const auto& verb : all_verbs())
     if (verb->name() == options.verb) verb->set_defaults(defaults);
   defaults.verb = options.verb;
   defaults.flags = options.flags;
-  defaults.optimizer = options.optimizer;
+  const std::string optimizer = std::exchange(defaults.optimizer, options.optimizer);
   complete_optimizer(defaults);
-  std::map<std::string, std::string> otherwise;
-  for (const Flag& f : flags_of_run(defaults)) otherwise[f.name] = f.text();
+  std::map<std::string, std::string> usual;
+  for (const Flag& f : flags_of_run(defaults)) usual[f.name] = f.text();
+  usual["--optimizer"] = optimizer;
+  Settings changed;
   for (const Flag& f : flags_of_run(copy)) {
     const std::string value = f.text();
-    const auto usual = otherwise.find(f.name);
-    if (!f.has(kIdentity) || (usual != otherwise.end() && usual->second == value)) continue;
-    if (value.empty() || value == "-1") continue;  // -1: not given
-    if (!f.is_switch())
-      text += fmt::format(" {} {}", f.name, shell_word(value));
+    const auto other = usual.find(f.name);
+    const bool same = other != usual.end() && other->second == value;
+    if (written(f) && !same && !value.empty() && value != "-1")
+      changed.emplace_back(f.name, value);  // -1: not given
+  }
+  return changed;
+}
+
+std::string command_line(const Options& options) {
+  Options copy = options;
+  const std::vector<Flag> flags = shared_flags(copy);
+  std::string text = "sigma " + options.verb;
+  for (const auto& [name, value] : changed_flags(options)) {
+    const auto flag = std::find_if(flags.begin(), flags.end(), [&](const Flag& f) { return f.name == name; });
+    if (!flag->is_switch())
+      text += fmt::format(" {} {}", name, shell_word(value));
     else
-      text += value == "true" ? " " + f.name : fmt::format(" {}={}", f.name, value);
+      text += value == "true" ? " " + name : fmt::format(" {}={}", name, value);
   }
   return text;
 }

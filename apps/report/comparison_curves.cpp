@@ -213,6 +213,21 @@ std::vector<Chart> value_charts(const Comparison& c) {
   return charts;
 }
 
+std::vector<Chart> schedule_charts(const Comparison& c) {
+  const auto [low, high] = std::minmax_element(c.rates.begin(), c.rates.end());
+  if (c.rates.empty() || *low == *high) return {};
+  Chart chart{c.schedule, "training step", "learning rate"};
+  Series line{"", {}, {}, {}, {}, palette(0)};
+  const size_t every = std::max<size_t>(1, c.rates.size() / 300);
+  for (size_t i = 0; i < c.rates.size(); i += every) {
+    line.x.push_back(static_cast<double>(i));
+    line.y.push_back(c.rates[i]);
+  }
+  chart.y_min = 0;
+  chart.series = {line};
+  return {chart};
+}
+
 std::string curves_picture(const Comparison& c, bool svg) {
   std::vector<Chart> charts = accuracy_charts(c);
   for (Chart& chart : loss_charts(c)) charts.push_back(std::move(chart));

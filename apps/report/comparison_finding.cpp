@@ -8,11 +8,6 @@
 namespace sigma::app {
 namespace {
 
-std::string percent(double share) { return fmt::format("{:.1f}%", 100 * share); }
-std::string time_words(double seconds) {
-  if (seconds < 90) return fmt::format("{:.0f} s", seconds);
-  return fmt::format("{:.0f} min {:.0f} s", std::floor(seconds / 60), std::fmod(std::floor(seconds), 60));
-}
 std::string steps_words(double steps) { return count_text(std::llround(steps), "step"); }
 
 // The arm of the best mean among those of `from`; the first of equals.
@@ -70,8 +65,8 @@ std::string batch_norm_finding(const Comparison& c) {
   const Final with = final_of(c, on), without = final_of(c, off);
   std::string text = fmt::format(
       "With batch norm, {} names {} of the {} images right after {}{}; without it, {}{}.", c.arms[on].model,
-      percent(with.mean), c.measured, steps_words(static_cast<double>(c.arms[on].steps)), beside(c, on),
-      percent(without.mean), beside(c, off));
+      percent_text(with.mean), c.measured, steps_words(static_cast<double>(c.arms[on].steps)), beside(c, on),
+      percent_text(without.mean), beside(c, off));
   if (with.runs > 1 && without.low <= with.high && with.low <= without.high)
     text += " Their ranges over the seeds overlap: this is no clear difference.";
   const Sooner s = sooner(c, on, off);
@@ -89,11 +84,12 @@ std::string best_finding(const Comparison& c) {
   const size_t best = best_of(c, all), worst = worst_of(c, all);
   const Final most = final_of(c, best), least = final_of(c, worst);
   if (all.size() == 1)
-    return fmt::format("{} names {} of the {} images right after {}.", c.arms[best].model, percent(most.mean),
-                       c.measured, steps_words(static_cast<double>(c.arms[best].steps)));
+    return fmt::format("{} names {} of the {} images right after {}.", c.arms[best].model,
+                       percent_text(most.mean), c.measured,
+                       steps_words(static_cast<double>(c.arms[best].steps)));
   std::string text = fmt::format("Best is {}, which names {} of the {} images right; least {}, with {}.",
-                                 c.arms[best].label(), percent(most.mean), c.measured, c.arms[worst].label(),
-                                 percent(least.mean));
+                                 c.arms[best].label(), percent_text(most.mean), c.measured,
+                                 c.arms[worst].label(), percent_text(least.mean));
   if (most.runs > 1 && most.low <= least.high && least.low <= most.high)
     text += " Their ranges over the seeds overlap: this is no clear difference.";
   return text;
@@ -124,13 +120,13 @@ std::vector<Tile> tiles_of(const Comparison& c) {
   const std::vector<size_t> all = all_arms(c);
   const size_t best = best_of(c, norms ? where(c, true) : all),
                other = norms ? best_of(c, where(c, false)) : worst_of(c, all);
-  tiles.push_back({percent(final_of(c, best).mean),
+  tiles.push_back({percent_text(final_of(c, best).mean),
                    norms ? fmt::format("{} accuracy with batch norm{}", c.measured, beside(c, best))
                    : all.size() > 1
                        ? fmt::format("{} accuracy, the best: {}", c.measured, c.arms[best].label())
                        : c.measured + " accuracy"});
   if (best != other) {
-    tiles.push_back({percent(final_of(c, other).mean),
+    tiles.push_back({percent_text(final_of(c, other).mean),
                      norms ? "without it" + beside(c, other) : "the least: " + c.arms[other].label()});
     const Sooner s = sooner(c, best, other);
     if (s.accuracy > 0 && s.other > s.steps)
@@ -141,7 +137,7 @@ std::vector<Tile> tiles_of(const Comparison& c) {
   tiles.push_back(
       {count_text(static_cast<int64_t>(c.runs.size()), "run"),
        fmt::format("{} × {}, {} in all", count_text(static_cast<int64_t>(c.arms.size()), "setting"),
-                   count_text(c.seeds, "seed"), time_words(c.wall_seconds))});
+                   count_text(c.seeds, "seed"), time_text(c.wall_seconds))});
   return tiles;
 }
 

@@ -8,52 +8,18 @@
 namespace sigma::app {
 namespace {
 
+// What both tables say of an arm.
 struct Row {
   std::string arm, accuracy, range, diverged, ms;
-  std::vector<std::string> steps, seconds;
 };
 
-// The median over seeds; a run that never got there counts as infinitely late.
-std::string median(std::vector<double> v, const char* format) {
-  std::sort(v.begin(), v.end());
-  double m = v[v.size() / 2];
-  if (v.size() % 2 == 0) m = (m + v[v.size() / 2 - 1]) / 2;
-  return std::isfinite(m) ? fmt::format(fmt::runtime(format), m) : "never";
-}
-
-std::vector<Row> rows_of(const Comparison& c) {
-  std::vector<Row> rows;
-  for (size_t a = 0; a < c.arms.size(); ++a) {
-    auto runs = c.of(a);
-    Row row;
-    row.arm = c.arms[a].label();
-    double sum = 0, low = 1, high = 0, ms = 0;
-    int diverged = 0;
-    for (const ArmRun* r : runs) {
-      sum += r->test_accuracy;
-      low = std::min(low, r->test_accuracy);
-      high = std::max(high, r->test_accuracy);
-      ms += r->ms_per_step;
-      diverged += r->diverged_at >= 0;
-    }
-    auto n = static_cast<double>(runs.size());
-    row.accuracy = fmt::format("{:.2f}%", 100 * sum / n);
-    row.range = fmt::format("{:.2f} to {:.2f}", 100 * low, 100 * high);
-    row.diverged = diverged ? fmt::format("{} of {}", diverged, runs.size()) : "none";
-    row.ms = fmt::format("{:.2f}", ms / n);
-    for (double t : kThresholds) {
-      std::vector<double> steps, seconds;
-      for (const ArmRun* r : runs) {
-        bool reached = r->steps_to(t) >= 0;
-        steps.push_back(reached ? static_cast<double>(r->steps_to(t)) : INFINITY);
-        seconds.push_back(reached ? r->seconds_to(t) : INFINITY);
-      }
-      row.steps.push_back(median(steps, "{:.0f}"));
-      row.seconds.push_back(median(seconds, "{:.1f}"));
-    }
-    rows.push_back(row);
-  }
-  return rows;
+Row row_of(const Comparison& c, size_t arm) {
+  const Final f = final_of(c, arm);
+  double ms = 0;
+  for (const ArmRun* r : c.of(arm)) ms += r->ms_per_step / static_cast<double>(f.runs);
+  return {c.arms[arm].label(), fmt::format("{:.2f}%", 100 * f.mean),
+          fmt::format("{:.2f} to {:.2f}", 100 * f.low, 100 * f.high),
+          f.diverged > 0 ? fmt::format("{} of {}", f.diverged, f.runs) : "none", fmt::format("{:.2f}", ms)};
 }
 
 size_t width(const std::string& s) {  // code points
@@ -61,9 +27,9 @@ size_t width(const std::string& s) {  // code points
       s.begin(), s.end(), [](char ch) { return (static_cast<unsigned char>(ch) & 0xc0) != 0x80; }));
 }
 
-// "40", or "not reached".
-std::string reached(double v, const char* format) {
-  return std::isfinite(v) ? fmt::format(fmt::runtime(format), v) : "not reached";
+// "40", or what stands for infinity.
+std::string reached(double v, const char* format, const char* never) {
+  return std::isfinite(v) ? fmt::format(fmt::runtime(format), v) : never;
 }
 
 std::vector<Figure> figures_of(const std::vector<Chart>& charts,
@@ -139,11 +105,11 @@ void add_table(Page& page, const Comparison& c) {
   if (diverged) header.push_back("diverged");
   std::vector<std::vector<std::string>> rows;
   for (size_t a = 0; a < c.arms.size(); ++a) {
-    const Row r = rows_of(c)[a];
+    const Row r = row_of(c, a);
     std::vector<std::string> row{r.arm, r.accuracy};
     if (several) row.push_back(r.range);
-    for (double t : thresholds) row.push_back(reached(median_steps_to(c, a, t), "{:.0f}"));
-    for (double t : thresholds) row.push_back(reached(median_seconds_to(c, a, t), "{:.1f}"));
+    for (double t : thresholds) row.push_back(reached(median_steps_to(c, a, t), "{:.0f}", "not reached"));
+    for (double t : thresholds) row.push_back(reached(median_seconds_to(c, a, t), "{:.1f}", "not reached"));
     row.push_back(r.ms);
     if (diverged) row.push_back(r.diverged == "none" ? "no" : r.diverged);
     rows.push_back(std::move(row));
@@ -181,9 +147,14 @@ std::string table_text(const Comparison& c) {
   std::vector<std::vector<std::string>> cells{{"arm", c.measured + " accuracy", "range over seeds",
                                                "steps to 90%", "95%", "97%", "98%", "s to 90%", "ms/step",
                                                "diverged"}};
-  for (const Row& r : rows_of(c))
-    cells.push_back({r.arm, r.accuracy, r.range, r.steps[0], r.steps[1], r.steps[2], r.steps[3], r.seconds[0],
-                     r.ms, r.diverged});
+  for (size_t a = 0; a < c.arms.size(); ++a) {
+    const Row r = row_of(c, a);
+    std::vector<std::string> row{r.arm, r.accuracy, r.range};
+    for (double t : kThresholds) row.push_back(reached(median_steps_to(c, a, t), "{:.0f}", "never"));
+    row.push_back(reached(median_seconds_to(c, a, kThresholds[0]), "{:.1f}", "never"));
+    row.insert(row.end(), {r.ms, r.diverged});
+    cells.push_back(std::move(row));
+  }
   std::vector<size_t> widths(cells[0].size(), 0);
   for (auto& row : cells)
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
@@ -217,6 +188,10 @@ std::string report_html(const Comparison& c) {
   add_activations(page, c);
   if (const std::vector<Chart> charts = value_charts(c); !charts.empty()) {
     page.section("By the numbers that were tried");
+    page.figures(figures_of(charts));
+  }
+  if (const std::vector<Chart> charts = schedule_charts(c); !charts.empty()) {
+    page.section("The learning rate over the run");
     page.figures(figures_of(charts));
   }
   if (!c.drawing.empty()) {

@@ -45,7 +45,10 @@ std::vector<Chart> loss_charts(const Comparison& c);
 // Two for each arm with batch norm that has a twin without: a row of the page.
 std::vector<Chart> activation_charts(const Comparison& c);
 std::vector<Chart> histogram_charts(const Comparison& c);
+// Final accuracy by the values of each flag whose values are numbers.
 std::vector<Chart> value_charts(const Comparison& c);
+// The rate over the steps; nothing where it stays the same.
+std::vector<Chart> schedule_charts(const Comparison& c);
 inline constexpr Size kSmall{440, 300};  // of a chart, so that its words can be read on a phone
 
 // What was found, in one sentence or two, with the numbers.

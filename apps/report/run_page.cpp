@@ -33,15 +33,6 @@ std::string epochs_text(double epochs) {
   return fmt::format("{:.3g} epoch{}", epochs, epochs == 1 ? "" : "s");
 }
 
-std::string time_text(double seconds) {
-  if (!std::isfinite(seconds)) return "";
-  if (seconds < 10) return fmt::format("{:.1f} s", seconds);
-  const auto s = static_cast<int64_t>(seconds + 0.5);
-  if (s < 120) return fmt::format("{} s", s);
-  if (s < 7200) return fmt::format("{} min {:02d} s", s / 60, s % 60);
-  return fmt::format("{} h {:02d} min", s / 3600, s / 60 % 60);
-}
-
 // Whether the weights at the end are the best that were measured, too.
 bool best_is_last(const RunReport& run) {
   return !run.measured.empty() && run.best_epoch > 0 && run.measured.back().epoch == run.best_epoch;

@@ -15,6 +15,16 @@ inline std::string percent_text(double share) {
   return fmt::format("{:.1f}%", 100 * share);
 }
 
+// "7.2 s", "95 s", "2 min 05 s", "3 h 04 min"; nothing for what is no number.
+inline std::string time_text(double seconds) {
+  if (!std::isfinite(seconds)) return "";
+  if (seconds < 10) return fmt::format("{:.1f} s", seconds);
+  const auto s = static_cast<int64_t>(seconds + 0.5);
+  if (s < 120) return fmt::format("{} s", s);
+  if (s < 7200) return fmt::format("{} min {:02d} s", s / 60, s % 60);
+  return fmt::format("{} h {:02d} min", s / 3600, s / 60 % 60);
+}
+
 // "60 000", with spaces where no line breaks.
 inline std::string thousands(int64_t n) {
   const std::string digits = std::to_string(n);

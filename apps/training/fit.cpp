@@ -109,8 +109,12 @@ class Run {
 
   EvalResult evaluated(const Split& split, int64_t images) {
     const Trainer::Measured weights(trainer_);
+    predictions_.clear();
+    auto keep = [&](const EvalBatch& batch) {
+      for (const Prediction& p : predictions_of(batch)) predictions_.push_back(p);
+    };
     EvalResult e = evaluate(trainer_.model(), split, trainer_.setup().loader.normalization, data_.classes(),
-                            {.limit = images, .stop = [&] { return asked_to_stop(); }});
+                            {.limit = images, .stop = [&] { return asked_to_stop(); }, .on_batch = keep});
     if (!e.stopped && !std::isfinite(e.loss))
       refuse_divergence(validates() ? "the validation loss" : "the test loss", first_bad_layer_in(split));
     return e;
@@ -134,6 +138,7 @@ class Run {
       EvalResult e = evaluated(data_.test, 0);
       if (!e.stopped) result_.test = std::move(e);
     }
+    result_.predictions = std::move(predictions_);
   }
 
   bool measure(bool whole_epoch) {
@@ -208,7 +213,8 @@ class Run {
   Progress progress_;
   std::string fingerprint_;
   FitResult result_;
-  EvalResult measured_;  // the last
+  EvalResult measured_;                  // the last
+  std::vector<Prediction> predictions_;  // of the images that were looked at last
   int64_t saved_step_ = -1, seen_ = 0;
   Clock::time_point began_{};
   bool started_ = false;

@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "training/checkpoint.h"
+#include "training/predictions.h"
 
 namespace sigma {
 
@@ -53,9 +54,10 @@ struct FitResult {
   bool ended_early = false;  // by the patience
   Progress progress;
   EvalResult test;  // at the end, of the whole test part; of the validation part where there is no other
-  EvalResult validation;  // the last of the validation part, where there is one
-  int64_t seen = 0;       // images in this process
-  double seconds = 0;     // in this process
+  std::vector<Prediction> predictions;  // of each image of that
+  EvalResult validation;                // the last of the validation part, where there is one
+  int64_t seen = 0;                     // images in this process
+  double seconds = 0;                   // in this process
 };
 
 // Trains until the schedule's total_steps, or until the end of an epoch that is `patience` epochs after the

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "apps/flags/flag_words.h"
+#include "apps/verbs/shades.h"
 #include "apps/verbs/summary_drawing.h"
 #include "layers/passes/trace.h"
 
@@ -19,29 +20,14 @@ std::vector<int64_t> first_rows(const Split& split) {
   return rows;
 }
 
-// Values (N, C, H, W) as pictures, the lowest black and the highest white.
 Sample sample_of(const std::string& words, const Tensor& images) {
-  Sample s;
-  s.words = words;
-  const Tensor values = images.to(DType::float64).contiguous();
-  const int64_t n = values.dim(0), c = values.dim(1), h = values.dim(2), w = values.dim(3);
-  const double* p = values.data<double>();
-  s.low = *std::min_element(p, p + values.numel());
-  s.high = *std::max_element(p, p + values.numel());
-  const auto count = static_cast<double>(values.numel());
-  for (int64_t i = 0; i < values.numel(); ++i) s.mean += p[i] / count;
-  for (int64_t i = 0; i < values.numel(); ++i) s.deviation += (p[i] - s.mean) * (p[i] - s.mean) / count;
+  Shades shades = shades_of(images);
+  Sample s{words, shades.low, shades.high, 0, 0, std::move(shades.pictures)};
+  const std::vector<double> values = images.to_vector();
+  const auto count = static_cast<double>(values.size());
+  for (double v : values) s.mean += v / count;
+  for (double v : values) s.deviation += (v - s.mean) * (v - s.mean) / count;
   s.deviation = std::sqrt(s.deviation);
-  const int64_t shown = c == 3 ? 3 : 1;  // of other numbers of channels the first
-  for (int64_t i = 0; i < n; ++i) {
-    Picture picture{h, w, shown, std::vector<uint8_t>(static_cast<size_t>(h * w * shown))};
-    for (int64_t at = 0; at < h * w; ++at)
-      for (int64_t k = 0; k < shown; ++k) {
-        const double t = (p[(i * c + k) * h * w + at] - s.low) / std::max(1e-12, s.high - s.low);
-        picture.pixels[static_cast<size_t>(at * shown + k)] = static_cast<uint8_t>(std::lround(255 * t));
-      }
-    s.images.push_back(std::move(picture));
-  }
   return s;
 }
 

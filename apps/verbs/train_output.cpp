@@ -6,6 +6,7 @@
 #include "apps/report/plot.h"
 #include "apps/run/output.h"
 #include "apps/run/signals.h"
+#include "apps/verbs/outcomes.h"
 #include "apps/verbs/train_report.h"
 #include "core/text.h"
 
@@ -157,14 +158,11 @@ void TrainOutput::write_confusion(const EvalResult& test) {
 }
 
 // What the network says of each image of the part that is measured in the end.
-void TrainOutput::write_outcomes(const Outcomes& all) {
-  folder_.write("metrics.csv", metrics_csv(all.result, data_.class_names));
-  folder_.write("predictions.csv", predictions_csv(all.predictions, data_.measured(), data_.class_names));
-}
-
-void TrainOutput::write_report(const FitResult& r, const Outcomes& all) {
-  folder_.write("report.html", report_html(run_report(options_, trainer_, r, results_,
-                                                      most_certain_mistakes(all.predictions, 24))));
+void TrainOutput::write_outcomes(const FitResult& r) {
+  folder_.write("metrics.csv", metrics_csv(r.test, data_.class_names));
+  folder_.write("predictions.csv", predictions_csv(r.predictions, data_.measured(), data_.class_names));
+  const Trainer::Measured weights(trainer_);
+  folder_.write("report.html", report_html(run_report(options_, trainer_, r, results_)));
 }
 
 Json TrainOutput::summary(const FitResult& r) const {
@@ -214,12 +212,7 @@ Json TrainOutput::summary(const FitResult& r) const {
 void TrainOutput::finish(const FitResult& r) {
   write_tables();
   write_confusion(r.test);
-  {
-    const Trainer::Measured weights(trainer_);
-    const Outcomes all = outcomes_of(trainer_.model(), data_, trainer_.setup().loader.normalization);
-    write_outcomes(all);
-    write_report(r, all);
-  }
+  write_outcomes(r);
   const Json s = summary(r);
   folder_.write_json("summary.json", s);
   if (const FrozenState frozen = frozen_state(trainer_.model()); !frozen.layers.empty())

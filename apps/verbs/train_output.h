@@ -8,7 +8,6 @@
 #include "apps/run/progress.h"
 #include "apps/run/run_folder.h"
 #include "apps/training/fit.h"
-#include "apps/verbs/outcomes.h"
 
 namespace sigma::app {
 
@@ -38,8 +37,7 @@ class TrainOutput {
   // "validation" or "test": the part that is measured on the way.
   std::string part() const { return data_.validation.size() > 0 ? "validation" : "test"; }
   void write_confusion(const EvalResult& test);
-  void write_outcomes(const Outcomes& all);
-  void write_report(const FitResult& result, const Outcomes& all);
+  void write_outcomes(const FitResult& result);
 
   const Options& options_;
   const Dataset& data_;

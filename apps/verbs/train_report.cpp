@@ -7,6 +7,7 @@
 
 #include "apps/flags/config.h"
 #include "apps/run/environment.h"
+#include "apps/verbs/shades.h"
 #include "apps/verbs/summary_drawing.h"
 #include "core/math.h"
 #include "training/grad_cam.h"
@@ -14,7 +15,7 @@
 namespace sigma::app {
 namespace {
 
-constexpr size_t kConfusions = 10, kSamples = 8;
+constexpr size_t kConfusions = 10, kSamples = 8, kMistakes = 24;
 
 Picture picture_of(const Split& split, int64_t row) {
   const Shape shape = split.shape();
@@ -51,17 +52,12 @@ void add_samples(RunReport& run, const Dataset& data, const Normalization& norma
   const std::vector<int64_t> rows = sample_rows(data);
   if (rows.empty()) return;
   const Tensor values = normalized_images(data.train, rows, normalization);
-  const float* v = values.data<float>();
-  const auto [low, high] = std::minmax_element(v, v + values.numel());
-  const double black = static_cast<double>(*low), range = static_cast<double>(*high) - black;
+  const Shades shades = shades_of(values);
   run.normalization = fmt::format("Normalization {}; there black is {:.3g} and white {:.3g}.",
-                                  describe(normalization), black, black + range);
-  for (int64_t row : rows) {
-    Picture raw = picture_of(data.train, row), shown = raw;
-    for (uint8_t& p : shown.pixels)
-      p = static_cast<uint8_t>(range > 0 ? 255 * (static_cast<double>(*v++) - black) / range + 0.5 : 127.5);
-    run.samples.push_back({std::move(raw), std::move(shown),
-                           data.class_names.at(static_cast<size_t>(data.train.labels.data<int64_t>()[row]))});
+                                  describe(normalization), shades.low, shades.high);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto label = static_cast<size_t>(data.train.labels.data<int64_t>()[rows[i]]);
+    run.samples.push_back({picture_of(data.train, rows[i]), shades.pictures[i], data.class_names.at(label)});
   }
 }
 
@@ -101,27 +97,9 @@ void add_mistakes(RunReport& run, Trainer& trainer, const std::vector<Prediction
   }
 }
 
-std::string text_of(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
-
-// Flags whose value is not the one that the chosen optimizer's runs have by default.
-std::vector<std::pair<std::string, std::string>> changed_settings(const Options& o) {
-  Options plain;
-  std::vector<std::pair<std::string, std::string>> changed;
-  if (o.optimizer != plain.optimizer) changed.push_back({"optimizer", o.optimizer});
-  plain.verb = o.verb;
-  plain.flags = o.flags;
-  plain.optimizer = o.optimizer;
-  complete_optimizer(plain);
-  const Json now = flags_json(o), before = flags_json(plain);
-  for (const auto& [key, value] : now.items())
-    if (!before.contains(key) || before.at(key) != value) changed.push_back({key, text_of(value)});
-  return changed;
-}
-
 }  // namespace
 
-RunReport run_report(const Options& o, Trainer& trainer, const FitResult& r, const CsvLog& results,
-                     const std::vector<Prediction>& mistakes) {
+RunReport run_report(const Options& o, Trainer& trainer, const FitResult& r, const CsvLog& results) {
   const Dataset& data = trainer.dataset();
   const TrainSetup& setup = trainer.setup();
   const auto per_epoch = static_cast<double>(trainer.steps_per_epoch());
@@ -156,9 +134,9 @@ RunReport run_report(const Options& o, Trainer& trainer, const FitResult& r, con
       "looked "
       "at only once.";
   add_samples(run, data, setup.loader.normalization);
-  add_mistakes(run, trainer, mistakes);
+  add_mistakes(run, trainer, most_certain_mistakes(r.predictions, kMistakes));
   run.network = drawing_of(run.model, trainer.model(), trace(trainer.model(), setup.input.shape(1)));
-  run.settings = changed_settings(o);
+  for (const auto& [name, value] : changed_flags(o)) run.settings.emplace_back(name.substr(2), value);
   run.config = flags_json(o).dump(2);
   run.command = command_line(o);
   run.environment = environment().dump(2);

@@ -124,7 +124,7 @@ bool product_is_right() {
 }  // namespace
 
 void BlasCheck::expect(bool (*test)()) {
-  std::call_once(passed_, [&] {  // a call that throws leaves the flag as it was
+  passed_.run([&] {
     if (!test())
       fail(ErrorKind::internal, "blas",
            "expected exact products of small integers, got others: OpenBLAS is broken on this CPU ({}); "
@@ -135,8 +135,8 @@ void BlasCheck::expect(bool (*test)()) {
 
 BlasScope::BlasScope() {
   static BlasCheck check;
-  static std::once_flag fits;
-  std::call_once(fits, require_address_space);
+  static OncePassed fits;
+  fits.run(require_address_space);
   choose_core_once();
   enter();
   try {

@@ -2,6 +2,7 @@
 // one of our products runs is put back after it.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <string>
 
@@ -21,13 +22,31 @@ class BlasScope {
   BlasScope& operator=(const BlasScope&) = delete;
 };
 
+// Runs what may throw until it has come to its end once. std::call_once does that too, but where pthread_once
+// is intercepted, as by ThreadSanitizer, the call after one that threw waits for ever.
+class OncePassed {
+ public:
+  template <class Fn>
+  void run(Fn fn) {
+    if (passed_.load(std::memory_order_acquire)) return;
+    const std::lock_guard lock(mutex_);
+    if (passed_.load(std::memory_order_relaxed)) return;
+    fn();
+    passed_.store(true, std::memory_order_release);
+  }
+
+ private:
+  std::atomic<bool> passed_{false};
+  std::mutex mutex_;
+};
+
 // Runs a test once and throws an Error of kind internal when it fails, then and at every later call.
 class BlasCheck {
  public:
   void expect(bool (*test)());
 
  private:
-  std::once_flag passed_;
+  OncePassed passed_;
 };
 
 // What OpenBLAS runs on, e.g. "SkylakeX"; and how it was built.

@@ -226,9 +226,9 @@ TEST_CASE("the report is one page that opens from disk, with every picture in it
     CHECK(page.rfind("<!doctype html>", 0) == 0);
     CHECK(foreign_links(page) == "");
     // Accuracy and loss, what flows with and without batch norm and its histograms, the network; of several
-    // rates a picture each, and one of accuracy by rate.
+    // rates a picture each, and one of accuracy by rate; of a schedule that changes the rate.
     const size_t panels = rates ? 3 : 1;
-    CHECK(count_of(page, "<svg ") == 2 * panels + 4 * panels + 1 + (rates ? 1 : 0));
+    CHECK(count_of(page, "<svg ") == 2 * panels + 4 * panels + 1 + 1);
     CHECK(count_of(page, "</svg>") == count_of(page, "<svg "));
     CHECK(count_of(page, "<tr>") == (rates ? 7 : 3));
     CHECK(contains(page, "</html>"));
@@ -244,6 +244,7 @@ TEST_CASE("the report is one page that opens from disk, with every picture in it
                              "15 and 85 of 100 values", "share of values (%)", "Marked: the layer",
                              "sigma compare", "--seeds 1", "prefers-color-scheme:dark"})
       CHECK(contains(page, word));
+    CHECK(contains(page, "The learning rate over the run") == !rates);  // one-cycle; else it is constant
     if (rates) {
       CHECK(contains(page, "diverged at step"));
       CHECK(contains(page, "Accuracy by learning rate"));

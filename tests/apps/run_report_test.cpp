@@ -87,27 +87,22 @@ std::string page_of(std::vector<std::string> flags) {
 TEST_CASE("the page of a run says what came of it, with numbers") {
   const std::string html = report_html(small_report());
   check_page(html);
-  CHECK(contains(html, "After 3 epochs the network names 7 of 10 test images right, 70.0%"));
-  CHECK(contains(html, "Its most frequent mistake: a taken for &lt;b&gt;, 1 of 4 times."));
-  CHECK(contains(html, "2 min 05 s"));
-  CHECK(contains(html, "1\u00a0234\u00a0567"));
-  CHECK(contains(html, "weights/best.safetensors holds those of epoch 2"));
-  CHECK(contains(html, "The best were chosen on the test images"));
-  CHECK(contains(html, "Set some apart."));
-  CHECK(contains(html, "most frequent class would be right for 50.0%"));
+  // The matrix: 1 of 4 is a quarter of the row. Class c was never found, and said once, wrongly.
+  for (const char* words :
+       {"After 3 epochs the network names 7 of 10 test images right, 70.0%",
+        "Its most frequent mistake: a taken for &lt;b&gt;, 1 of 4 times.", "2 min 05 s",
+        "1\u00a0234\u00a0567", "weights/best.safetensors holds those of epoch 2",
+        "The best were chosen on the test images", "Set some apart.",
+        "most frequent class would be right for 50.0%", "lowest at epoch 2, 1.2, and has risen since",
+        "title=\"true a, said &lt;b&gt;: 1 image (25.0%)\">25</td>",
+        "<td>a</td><td>&lt;b&gt;</td><td>1</td><td>25.0%</td>",
+        "<td>c</td><td>0.0%</td><td>0.0%</td><td>0.0%</td><td>1</td>",
+        "true a, said &lt;b&gt; with 99.1%\ntest/a/1.png", "There is no map.",
+        "The mistake it is most certain of", "<td>epochs</td><td>3</td>"})
+    CHECK_THAT(html, Contains(words));
   // Two curves, with the best epoch, and the network.
   CHECK(count_of(html, "<svg ") == 3);
   CHECK(count_of(html, ">best</text>") == 2);
-  CHECK(contains(html, "lowest at epoch 2, 1.2, and has risen since"));
-  // The matrix: 1 of 4 is a quarter of the row.
-  CHECK(contains(html, "title=\"true a, said &lt;b&gt;: 1 image (25.0%)\">25</td>"));
-  CHECK(contains(html, "<td>a</td><td>&lt;b&gt;</td><td>1</td><td>25.0%</td>"));
-  // Class c was never found, and said once, wrongly.
-  CHECK(contains(html, "<td>c</td><td>0.0%</td><td>0.0%</td><td>0.0%</td><td>1</td>"));
-  CHECK(contains(html, "true a, said &lt;b&gt; with 99.1%\ntest/a/1.png"));
-  CHECK(contains(html, "There is no map."));
-  CHECK(contains(html, "The mistake it is most certain of"));
-  CHECK(contains(html, "<td>epochs</td><td>3</td>"));
   CHECK(!contains(html, "<b>,"));
 }
 
@@ -195,4 +190,14 @@ TEST_CASE("an image with its heat and words is a PNG whose size they fit into") 
   CHECK(width(explained_png(image, heat, {"true 4"})) == 2 * (2 * 224 + 3 * 12));
   CHECK(width(explained_png(image, heat, {std::string(100, 'w')})) > 2 * (2 * 224 + 3 * 12));
   CHECK_THROWS_WITH(explained_png({28, 28, 2, {}}, heat, {}), Catch::Contains("one or three channels"));
+}
+
+TEST_CASE("the command of a page names what is not the default, with the chosen optimizer's own") {
+  const std::string html =
+      page_of({"--model", "mlp", "--optimizer", "adamw", "--patience", "3", "--epochs", "1"});
+  CHECK(contains(html,
+                 "<pre>sigma train --limit-train 64 --limit-test 40 --model mlp --epochs 1 --batch-size 32 "
+                 "--optimizer adamw --patience 3</pre>"));
+  CHECK(contains(html, "<td>patience</td><td>3</td>"));
+  CHECK_FALSE(contains(html, "<td>beta1</td>"));
 }
