@@ -145,8 +145,9 @@ std::string command_line(const Options& options) {
   Options copy = options;
   const std::vector<Flag> flags = shared_flags(copy);
   std::string text = "sigma " + options.verb;
-  for (const auto& [name, value] : changed_flags(options)) {
-    const auto flag = std::find_if(flags.begin(), flags.end(), [&](const Flag& f) { return f.name == name; });
+  for (const auto& changed : changed_flags(options)) {
+    const auto& [name, value] = changed;
+    const auto flag = std::find_if(flags.begin(), flags.end(), [&](const Flag& f) { return f.name == changed.first; });
     if (!flag->is_switch())
       text += fmt::format(" {} {}", name, shell_word(value));
     else
