@@ -147,7 +147,8 @@ std::string command_line(const Options& options) {
   std::string text = "sigma " + options.verb;
   for (const auto& changed : changed_flags(options)) {
     const auto& [name, value] = changed;
-    const auto flag = std::find_if(flags.begin(), flags.end(), [&](const Flag& f) { return f.name == changed.first; });
+    const auto flag =
+        std::find_if(flags.begin(), flags.end(), [&](const Flag& f) { return f.name == changed.first; });
     if (!flag->is_switch())
       text += fmt::format(" {} {}", name, shell_word(value));
     else

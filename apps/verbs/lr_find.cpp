@@ -1,6 +1,8 @@
 // `sigma lr-find`: which learning rate to train with.
 #include "apps/training/lr_find.h"
 
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "apps/flags/config.h"
@@ -51,10 +53,38 @@ Chart chart_of(const LrFindResult& r, const std::string& title) {
   return chart;
 }
 
+Chart trials_chart(const LrFindResult& r) {
+  std::vector<LrTrial> trials = r.trials;
+  std::sort(trials.begin(), trials.end(), [](const LrTrial& a, const LrTrial& b) { return a.lr < b.lr; });
+  Series losses;
+  double top = 0;
+  for (const LrTrial& t : trials) {
+    if (!std::isfinite(t.loss)) continue;
+    losses.x.push_back(t.lr);
+    losses.y.push_back(t.loss);
+    top = std::max(top, t.loss);
+  }
+  losses.label = "a short run's end";
+  losses.color = palette(0);
+  const Series mark = {"suggestion: " + rate_of(r.suggestion),
+                       {r.suggestion, r.suggestion},
+                       {0, 1.1 * top},
+                       {},
+                       {},
+                       palette(2),
+                       true};
+  Chart chart{"short runs from the first weights", "learning rate", "cross-entropy (nats)", {losses, mark}};
+  chart.log_x = true;
+  chart.y_min = 0;
+  chart.y_max = 1.1 * top;
+  return chart;
+}
+
 class LrFind : public Verb {
  public:
   LrFind()
-      : Verb("lr-find", "sweeps the learning rate and suggests one, for the run that the other flags say",
+      : Verb("lr-find",
+             "suggests a learning rate for the run that the other flags say, by a sweep and short runs",
              kData | kModel | kNormalize | kTraining | kRun | kThreads) {
     use("--checkpoint", "start from this network: its layers, weights and normalization");
     use("--freeze");
@@ -65,6 +95,10 @@ class LrFind : public Verb {
     flag("--highest", range_.highest, "the last", kIdentity, {above(0, "above 0"), finite("a number")});
     flag("--steps", range_.steps, "from the one to the other, exponentially", kIdentity,
          {at_least(20), at_most(100000)});
+    flag("--trials", range_.trials, "short runs around what the sweep suggests, at most; 0: the sweep alone",
+         kIdentity, {at_least(0), at_most(100)});
+    flag("--trial-steps", range_.trial_steps, "of each; less where the run that is meant has fewer",
+         kIdentity, {at_least(20), at_most(1000000)});
   }
 
   int run(const Options& given) override {
@@ -88,14 +122,16 @@ class LrFind : public Verb {
       print_json(flags_json(o, own_flags()), o.json ? -1 : 2);
       return 0;
     }
-    Trainer trainer(data, setup);
     RunFolder folder(path, o, 1 << 20);
     ProgressLine line(o.quiet);
-    int64_t step = 0;
-    const LrFindResult r = find_lr(trainer, range_, [&](const LrFindPoint& p) {
+    const auto make = [&] { return std::make_unique<Trainer>(data, setup); };
+    const LrFindResult r = find_lr(make, range_, [&](const LrFindEvent& e) {
       if (stop_signal()) throw Stopped{stop_signal()};
-      line.show(fmt::format("step {}/{} rate {:.3g} loss {:.4f} (smoothed {:.4f})", ++step, range_.steps,
-                            p.lr, p.loss, p.smoothed));
+      const LrFindPoint& p = e.point;
+      line.show(e.trial == 0 ? fmt::format("sweep: step {}/{} rate {:.3g} loss {:.4f} (smoothed {:.4f})",
+                                           e.step, range_.steps, p.lr, p.loss, p.smoothed)
+                             : fmt::format("short run {} with rate {:.3g}: step {} loss {:.4f}", e.trial,
+                                           p.lr, e.step, p.loss));
       return true;
     });
     write(o, folder, r);
@@ -117,12 +153,27 @@ class LrFind : public Verb {
                  fmt::format("{:.6g}", p.smoothed)});
     }
     table.flush();
-    const Chart chart = chart_of(r, fmt::format("{} on {}: loss against rate", model_label(o.model), o.data));
-    folder.write("lr_find.svg", to_svg({chart}));
-    folder.write("lr_find.png", to_png({chart}));
+    std::vector<Chart> charts = {
+        chart_of(r, fmt::format("{} on {}: loss against rate", model_label(o.model), o.data))};
+    Json trials = Json::array();
+    if (!r.trials.empty()) {
+      CsvLog short_runs(folder / "trials.csv", {"trial", "lr", "loss"}, 0, 0);
+      for (size_t i = 0; i < r.trials.size(); ++i) {
+        const LrTrial& t = r.trials[i];
+        const bool ended = std::isfinite(t.loss);
+        short_runs.row(
+            {std::to_string(i + 1), fmt::format("{:.6g}", t.lr), ended ? fmt::format("{:.6g}", t.loss) : ""});
+        trials.push_back({{"lr", t.lr}, {"loss", ended ? Json(t.loss) : Json(nullptr)}});
+      }
+      short_runs.flush();
+      charts.push_back(trials_chart(r));
+    }
+    folder.write("lr_find.svg", to_svg(charts));
+    folder.write("lr_find.png", to_png(charts));
     Json s;
     s["suggestion"] = parse_number("--lr", train.lr);
     s["steps"] = r.points.size();
+    s["trials"] = trials;
     s["exploded"] = r.exploded;
     s["last_lr"] = r.points.back().lr;
     s["command"] = command;
