@@ -106,7 +106,8 @@ bool same_value(const Flag& flag, const std::string& a, const std::string& b) {
 std::string network_of(const std::string& model, bool keep_name) {
   if (!is_network_file(model)) return model;
   const Bytes bytes = read_file(model, kMaxNetworkText);
-  const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);  // the byte-order mark of some editors
   try {
     check_network_text(text);
   } catch (const Error& e) { throw e.at(model); }

@@ -162,7 +162,12 @@ void TrainOutput::write_outcomes(const FitResult& r) {
   folder_.write("metrics.csv", metrics_csv(r.test, data_.class_names));
   folder_.write("predictions.csv", predictions_csv(r.predictions, data_.measured(), data_.class_names));
   const Trainer::Measured weights(trainer_);
-  folder_.write("report.html", report_html(run_report(options_, trainer_, r, results_)));
+  try {
+    folder_.write("report.html", report_html(run_report(options_, trainer_, r, results_)));
+  } catch (const Error& e) {  // pictures must not cost a run its result
+    if (e.kind() == ErrorKind::io) throw;
+    warn(fmt::format("no report.html: {}", e.what()));
+  }
 }
 
 Json TrainOutput::summary(const FitResult& r) const {

@@ -84,7 +84,8 @@ std::string sizes(const std::vector<Seen>& all) {
 class Check {
  public:
   explicit Check(const FolderListing& listing) : listing_(listing), files_(listing.train) {
-    files_.insert(files_.end(), listing.test.begin(), listing.test.end());
+    for (const std::vector<FolderFile>* part : {&listing.test, &listing.validation})
+      files_.insert(files_.end(), part->begin(), part->end());
     seen_.resize(files_.size());
     parallel_for(static_cast<int64_t>(files_.size()),
                  [&](int64_t i) { seen_[static_cast<size_t>(i)] = see(files_[static_cast<size_t>(i)]); });
@@ -157,7 +158,7 @@ class Check {
   }
 
   const FolderListing& listing_;
-  std::vector<FolderFile> files_;  // of both parts
+  std::vector<FolderFile> files_;  // of all parts
   std::vector<Seen> seen_;
   struct {
     std::optional<std::string> size, aspect;

@@ -8,7 +8,7 @@ namespace sigma {
 
 struct FolderFinding {
   std::string file;
-  // layout      no training can begin: a class without images, of the test part alone, without a usable name
+  // layout      no training can begin: a class without images, of another part alone, without a usable name
   // unreadable  the image is damaged or of a kind that is not read
   // unlabelled  an image outside of the class folders
   // format      no PNG or JPEG by name
@@ -16,7 +16,7 @@ struct FolderFinding {
   // size, aspect, channels   other than most images have, where more than half have the same
   // 16-bit, turned, transparent   scaled to 8 bits, turned by its Exif orientation, put on white
   // duplicate   the same pixels as an image before it
-  // leak        the same pixels as a training image, in the test part
+  // leak        the same pixels as a training image, in the test or validation part
   std::string kind;
   std::string what;  // in a sentence
   bool bad = false;  // training refuses it: layout, unreadable

@@ -42,9 +42,12 @@ class Lister {
     } else {
       part(root_ / "train", all_.train, true);
       if (test) part(root_ / "test", all_.test, false);
+      for (const char* name : {"validation", "valid", "val"})
+        if (train && is_folder(root_ / name)) all_.validation_name = name;
+      if (!all_.validation_name.empty()) part(root_ / all_.validation_name, all_.validation, false);
       if (is_folder(root_))
         for (const std::string& name : names_in(root_))
-          if (name != "train" && name != "test") beside(root_ / name);
+          if (name != "train" && name != "test" && name != all_.validation_name) beside(root_ / name);
     }
     return std::move(all_);
   }
@@ -76,7 +79,7 @@ class Lister {
             ErrorKind::data, folder,
             fmt::format("the class folder \"{}\" has a name that is not UTF-8 or holds control characters; "
                         "rename it",
-                        name));
+                        printable(name)));
     }
     if (names.empty()) problem(ErrorKind::data, folder, "expected at least one class folder, found none");
     if (training) all_.classes = names;

@@ -16,9 +16,10 @@ struct FolderFile {
 };
 
 struct FolderListing {
-  std::vector<std::string> classes;     // of the training part, in byte order
-  std::vector<FolderFile> train, test;  // by class, then in byte order of their names
+  std::vector<std::string> classes;                 // of the training part, in byte order
+  std::vector<FolderFile> train, test, validation;  // by class, then in byte order of their names
   bool has_test = false;
+  std::string validation_name;          // of the folder beside train/ that holds that part; "": there is none
   bool split = false;                   // into train/ and test/; else class folders are the folder's own
   std::vector<std::string> nested;      // images in folders within a class folder, which are taken
   std::vector<std::string> unlabelled;  // images outside of class folders, which are not
@@ -32,9 +33,10 @@ struct FolderListing {
   void refuse() const;
 };
 
-// path/train/<class>/... and path/test/<class>/..., or path/<class>/... An image belongs to the class of the
-// first folder, however deep it lies; names that begin with a dot are left out. Throws kind io when a folder
-// cannot be listed.
+// path/train/<class>/... and path/test/<class>/..., or path/<class>/... Beside train/ the first of val/,
+// valid/ and validation/ that is there is the validation part. An image belongs to the class of the first
+// folder, however deep it lies; names that begin with a dot are left out. Throws kind io when a folder cannot
+// be listed.
 FolderListing list_image_folder(const std::string& path);
 
 // Whether a name ends in .png, .jpg or .jpeg, in letters of either case.

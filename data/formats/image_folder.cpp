@@ -125,7 +125,7 @@ Split split_of(std::vector<Look> looks, const DatasetOptions& o, int64_t channel
 }
 
 // The size of all images; those of the first training image where none is asked for.
-ImageSize size_of(const std::vector<Look> (&looks)[2], const DatasetOptions& o) {
+ImageSize size_of(const std::vector<Look> (&looks)[3], const DatasetOptions& o) {
   if (o.height > 0) return {o.height, o.width};
   const Look& first = looks[0][0];
   for (const std::vector<Look>& part : looks)
@@ -138,11 +138,15 @@ ImageSize size_of(const std::vector<Look> (&looks)[2], const DatasetOptions& o) 
 }
 
 void check_measurable(const FolderListing& listing, const std::string& path, const DatasetOptions& o) {
-  if (listing.has_test || o.validation > 0 || o.without_test != WithoutTest::refuse) return;
+  const bool validates = !listing.validation_name.empty();
+  if (validates && o.validation > 0)
+    fail(ErrorKind::usage, "val",
+         "{} has a folder {} to validate with, so no part of the training images is set apart; leave it out",
+         path, listing.validation_name);
+  if (listing.has_test || validates || o.validation > 0 || o.without_test != WithoutTest::refuse) return;
   fail(ErrorKind::usage, "val",
        "{} has no test folder, so there is nothing to measure on: set a part of the training images apart, "
-       "such "
-       "as 0.1",
+       "such as 0.1",
        path);
 }
 
@@ -178,14 +182,17 @@ Dataset load_image_folder(const std::string& path, const DatasetOptions& o) {
   d.resizes = o.height > 0;
   d.passed_over = listing.unlabelled;
   d.passed_over.insert(d.passed_over.end(), listing.others.begin(), listing.others.end());
-  if (!listing.has_test && o.without_test == WithoutTest::measure && o.validation == 0)
+  if (!listing.has_test && listing.validation_name.empty() && o.without_test == WithoutTest::measure &&
+      o.validation == 0)
     listing.test = listing.train;
   Reader reader(d, o);
-  std::vector<Look> looks[2];
+  std::vector<Look> looks[3];
   looks[0] = reader.look_at(listing.train);
   if (o.skip_bad) check_classes(looks[0], d, path);
   looks[1] = reader.look_at(listing.test);
-  if (!reader.in_memory()) Reader::drop(looks[0]);
+  looks[2] = reader.look_at(listing.validation);
+  if (!reader.in_memory())
+    for (std::vector<Look>& part : looks) Reader::drop(part);
   int64_t channels = std::max<int64_t>(1, o.channels);
   for (const std::vector<Look>& part : looks)
     for (const Look& l : part) channels = std::max(channels, l.channels);
@@ -193,6 +200,8 @@ Dataset load_image_folder(const std::string& path, const DatasetOptions& o) {
   d.train = split_of(std::move(looks[0]), o, channels, size.height, size.width, reader.in_memory());
   if (!looks[1].empty())
     d.test = split_of(std::move(looks[1]), o, channels, size.height, size.width, reader.in_memory());
+  if (!looks[2].empty())
+    d.validation = split_of(std::move(looks[2]), o, channels, size.height, size.width, reader.in_memory());
   return d;
 }
 

@@ -201,6 +201,45 @@ TEST_CASE("a folder's check tells everything at once", "[data]") {
   CHECK(r.notes[0] == "images have 3 sizes, 2x1 to 40x10 pixels");
 }
 
+TEST_CASE("a folder val beside train is the validation part, and then none is set apart", "[data]") {
+  for (const char* name : {"val", "valid", "validation"}) {
+    INFO(name);
+    TemporaryFolder folder;
+    const fs::path& p = folder.path();
+    put_sizes(p / "train");
+    put_sizes(p / name, 2);
+    const std::string data = "folder:" + p.string();
+    Dataset d = load_dataset(data, sized(8));  // without a test part
+    CHECK(d.train.size() == 12);
+    CHECK(d.test.size() == 0);
+    CHECK(d.validation.labels.to_vector() == std::vector<double>{0, 0, 1, 1});
+    CHECK(d.validation.files[0] == std::string(name) + "/ant/0.png");
+    CHECK(d.apart.part == 0);
+    const std::string before = fingerprint(d);
+    put_sizes(p / "test", 1);
+    d = load_dataset(data, sized(8));
+    CHECK(d.test.size() == 2);
+    CHECK(d.validation.size() == 4);
+    CHECK(d.passed_over.empty());
+    CHECK(fingerprint(d) != before);
+    CHECK(error_of([&] {
+            load_dataset(data, sized(8, 0.5));
+          }).find("val: " + p.string() + " has a folder " + name + " to validate with") == 0);
+    // Its classes are those of train; what it shares with them is told.
+    put(p / name / "cat/1.png", grey(4, 4, 1));
+    CHECK(error_of([&] { load_dataset(data, sized(8)); }).find("\"cat\" is not among the training classes") !=
+          std::string::npos);
+    const FolderReport r = check_image_folder(p.string());
+    CHECK(std::count_if(r.findings.begin(), r.findings.end(),
+                        [](const FolderFinding& f) { return f.kind == "leak"; }) == 6);
+  }
+  // Without train it is a class as any other.
+  TemporaryFolder flat;
+  for (const char* name : {"val", "bee"}) put(flat.path() / name / "1.png", grey(4, 4, 1));
+  CHECK(load_dataset("folder:" + flat.path().string(), {.without_test = WithoutTest::accept}).class_names ==
+        std::vector<std::string>{"bee", "val"});
+}
+
 TEST_CASE("a limit takes images of all classes of a folder", "[data]") {
   TemporaryFolder folder;
   for (const char* name : {"a", "b", "c"})
