@@ -1,9 +1,11 @@
 #include "training/initial_weights.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "core/rng.h"
+#include "core/text.h"
 #include "layers/affine.h"
 #include "layers/init.h"
 #include "layers/passes/patch_whitening.h"
@@ -18,6 +20,16 @@ struct Layer {
   std::string path, kind;
   AffineLayer* affine = nullptr;  // null when it is none
 };
+
+const std::string kNormal = "normal:";
+
+// Of "normal:0.05"; NaN where it is no number.
+double deviation_of(const std::string& kind) {
+  double value = std::nan("");
+  const char* end = kind.data() + kind.size();
+  const auto [rest, error] = std::from_chars(kind.data() + kNormal.size(), end, value);
+  return error == std::errc() && rest == end ? value : std::nan("");
+}
 
 // The layers that have parameters, in the order of the network.
 std::vector<Layer> layers_of(Module& model) {
@@ -49,25 +61,39 @@ void initialize_weights(Module& model, const TrainSetup& setup, const Dataset& d
     return init::patch_whitening(layers[0].affine->weight.mutable_value(), some_images(setup, dataset.train));
   std::erase_if(layers, [](const Layer& layer) { return !layer.affine; });
   for (size_t i = 0; i < layers.size(); ++i) {
-    Rng rng(setup.seed, "init/" + layers[i].path + ".weight");
-    Tensor& weight = layers[i].affine->weight.mutable_value();
-    if (setup.init == "kaiming")
+    const Rng rng(setup.seed, "init/" + layers[i].path + ".weight");
+    AffineLayer& layer = *layers[i].affine;
+    Tensor& weight = layer.weight.mutable_value();
+    if (setup.init == "kaiming") {
       init::kaiming_normal(weight, rng);
-    else
+    } else if (setup.init == "xavier") {
+      init::xavier_normal(weight, rng);
+    } else if (setup.init == "orthogonal") {
       init::orthogonal(weight, rng, i + 1 < layers.size() ? std::sqrt(2.0) : 1);
+    } else {
+      init::normal(weight, 0, deviation_of(setup.init), rng);
+      if (layer.bias.defined()) layer.bias.mutable_value().fill_(0);
+    }
   }
 }
 
 const std::vector<std::string>& init_names() {
-  static const std::vector<std::string> names{"default", "kaiming", "orthogonal", "patch-whitening"};
+  static const std::vector<std::string> names{"default",  "kaiming",    "xavier",
+                                              "normal:S", "orthogonal", "patch-whitening"};
   return names;
 }
 
 void check_init(const std::string& kind) {
+  if (kind.starts_with(kNormal)) {
+    const double s = deviation_of(kind);
+    if (!(s > 0 && std::isfinite(s)))
+      fail(ErrorKind::usage, "init", "expected a deviation above 0, such as normal:0.05, got \"{}\"",
+           printable(kind));
+    return;
+  }
   const auto& names = init_names();
   if (std::find(names.begin(), names.end(), kind) == names.end())
-    fail(ErrorKind::usage, "init", "expected default, kaiming, orthogonal or patch-whitening, got \"{}\"",
-         kind);
+    fail(ErrorKind::usage, "init", "expected one of {}, got \"{}\"", join(names, ", "), printable(kind));
 }
 
 void check_init_fits(const TrainSetup& setup, Module& model) {

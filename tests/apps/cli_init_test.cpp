@@ -67,7 +67,8 @@ TEST_CASE("the flag --init draws the weights it names and leaves the rest alone"
     INFO(model);
     StateDict plain = state_of(model, "default", data), kaiming = state_of(model, "kaiming", data),
               orthogonal = state_of(model, "orthogonal", data),
-              white = state_of(model, "patch-whitening", data);
+              white = state_of(model, "patch-whitening", data), xavier = state_of(model, "xavier", data),
+              normal = state_of(model, "normal:0.05", data);
     ModulePtr made = make_model(model, setup_of(model, "default", data).input, true, 4);
     std::string last, first;
     for (const auto& [name, t] : plain.items)
@@ -78,14 +79,24 @@ TEST_CASE("the flag --init draws the weights it names and leaves the rest alone"
       CHECK(identical(t, made->state_dict().find(name)->contiguous()));
       CHECK(identical(white.items[i].second, t) == (name != first));
       const Tensor &k = kaiming.items[i].second, &o = orthogonal.items[i].second;
+      const Tensor &x = xavier.items[i].second, &g = normal.items[i].second;
       if (!is_weight(name, t)) {
-        CHECK(identical(k, t));
-        CHECK(identical(o, t));
+        for (const Tensor* other : {&k, &o, &x}) CHECK(identical(*other, t));
+        // The biases of convolutions and linear layers are 0, those of batch norm are anyway.
+        CHECK(identical(g, name.ends_with(".bias") ? Tensor::zeros_like(t) : t));
         continue;
       }
       const int64_t out = t.dim(0), in = t.numel() / out;
-      const double n = static_cast<double>(t.numel()), squares = norm2(k) * norm2(k) / n;
-      CHECK(std::abs(squares * static_cast<double>(in) - 2) < 6 * 2 * std::sqrt(2 / n));
+      const double n = static_cast<double>(t.numel());
+      const double field = t.rank() == 4 ? static_cast<double>(t.dim(2) * t.dim(3)) : 1;
+      const double fan_in = static_cast<double>(in), fan_out = static_cast<double>(out) * field;
+      // A mean of n squares of a normal number deviates by sqrt(2 / n) of itself.
+      auto has_variance = [&](const Tensor& w, double variance) {
+        CHECK(std::abs(norm2(w) * norm2(w) / n / variance - 1) < 6 * std::sqrt(2 / n));
+      };
+      has_variance(k, 2 / fan_in);
+      has_variance(x, 2 / (fan_in + fan_out));
+      has_variance(g, 0.0025);
       Tensor m = o.reshape({out, in}).to(DType::float64), mt = transpose(m, 0, 1);
       Tensor gram = out <= in ? matmul(m, mt) : matmul(mt, m), expected = Tensor::zeros_like(gram);
       for (int64_t j = 0; j < gram.dim(0); ++j)
@@ -106,7 +117,7 @@ TEST_CASE("runs with --init repeat to the bit, whatever the threads, and resume"
   TemporaryFolder folder;
   std::set<std::string> hashes;
   REQUIRE(run_sigma(kTiny + to(folder / "plain")).exit_code == 0);
-  for (const char* kind : {"default", "kaiming", "orthogonal", "patch-whitening"}) {
+  for (const char* kind : {"default", "kaiming", "normal:0.1", "orthogonal", "patch-whitening"}) {
     INFO(kind);
     const fs::path run = folder / kind;
     const Arguments flags = kTiny + Arguments{"--init", kind, "--save-every", "2"};
@@ -135,7 +146,7 @@ TEST_CASE("runs with --init repeat to the bit, whatever the threads, and resume"
     CHECK(r.exit_code == 2);
     CHECK(contains(r.err, fmt::format("--init was \"{}\", now \"{}\"", kind, another)));
   }
-  CHECK(hashes.size() == 8);  // four kinds, two seeds
+  CHECK(hashes.size() == 10);  // five kinds, two seeds
 }
 
 TEST_CASE("the flag --init refuses unknown kinds, and whitening without a convolution", "[cli][init]") {
@@ -149,8 +160,16 @@ TEST_CASE("the flag --init refuses unknown kinds, and whitening without a convol
       CHECK(contains(r.err, "error: --init: " + message));
       CHECK(!fs::exists(folder / "x"));
     };
-    refused({"--init", "xavier"}, "expected default, kaiming, orthogonal or patch-whitening, got \"xavier\"");
-    refused({"--init", ""}, "expected default, kaiming");
+    for (const char* unknown : {"glorot", "", "normal"})
+      refused(
+          {"--init", unknown},
+          fmt::format(
+              "expected one of default, kaiming, xavier, normal:S, orthogonal, patch-whitening, got \"{}\"",
+              unknown));
+    for (const char* deviation :
+         {"normal:", "normal:0", "normal:-1", "normal:x", "normal:0.1x", "normal:inf"})
+      refused({"--init", deviation},
+              fmt::format("expected a deviation above 0, such as normal:0.05, got \"{}\"", deviation));
     for (const char* model : {"mlp", "sigmoid-mlp"})
       refused({"--init", "patch-whitening", "--model", model},
               fmt::format(

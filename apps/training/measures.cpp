@@ -1,0 +1,210 @@
+#include "training/measures.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/linalg.h"
+#include "core/math.h"
+#include "layers/channel_norm.h"
+#include "layers/cross_entropy.h"
+
+namespace sigma {
+namespace {
+
+std::vector<double> sorted(const Tensor& values) {
+  std::vector<double> v = values.to_vector();
+  std::sort(v.begin(), v.end());
+  return v;
+}
+
+double percentile_of(const std::vector<double>& ascending, double q) {
+  const double at = q / 100 * static_cast<double>(ascending.size() - 1);
+  const auto below = static_cast<size_t>(at);
+  const size_t above = std::min(below + 1, ascending.size() - 1);
+  return ascending[below] + (at - static_cast<double>(below)) * (ascending[above] - ascending[below]);
+}
+
+// (samples, features) in float64.
+Tensor matrix_of(const Tensor& x, const char* tag) {
+  SIGMA_CHECK(x.rank() == 2 && x.numel() > 0, tag, "expected a matrix (samples, features), got {}",
+              x.shape().str());
+  return x.to(DType::float64);
+}
+
+// The singular values of the matrix over its Frobenius norm, so that no scale overflows their powers.
+std::vector<double> relative_singular_values(const Tensor& x, const char* tag) {
+  std::vector<double> s = svdvals(matrix_of(x, tag)).to_vector();
+  const double top = s[0];
+  double squares = 0;
+  for (double v : s) squares += (v / top) * (v / top);
+  for (double& v : s) v = v / top / std::sqrt(squares);
+  return s;
+}
+
+struct LossAndGradient {
+  double loss = 0;
+  std::vector<Tensor> gradient;
+};
+
+LossAndGradient at_weights(Module& model, const Variable& images, const Tensor& labels,
+                           const Variables& parameters) {
+  const Variable loss = cross_entropy(model(images), labels);
+  LossAndGradient at;
+  at.loss = loss.item();
+  for (const Variable& g : grad({loss}, parameters)) at.gradient.push_back(g.value().to(DType::float64));
+  return at;
+}
+
+double norm_of(const std::vector<Tensor>& tensors) {
+  double squares = 0;
+  for (const Tensor& t : tensors)
+    for (double v : t.to_vector()) squares += v * v;
+  return std::sqrt(squares);
+}
+
+double distance_of(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  std::vector<Tensor> difference;
+  for (size_t i = 0; i < a.size(); ++i) difference.push_back(sub(a[i], b[i]));
+  return norm_of(difference);
+}
+
+// While it lives a module trains, and leaves its running statistics alone; then it is in the mode it was.
+class AsInTraining {
+ public:
+  explicit AsInTraining(Module& model) : model_(model), was_training_(model.is_training()) { model.train(); }
+  ~AsInTraining() { was_training_ ? model_.train() : model_.eval(); }
+  AsInTraining(const AsInTraining&) = delete;
+  AsInTraining& operator=(const AsInTraining&) = delete;
+
+ private:
+  Module& model_;
+  bool was_training_;
+  NoStatisticsUpdate keep_;
+};
+
+}  // namespace
+
+std::vector<double> percentiles(const Tensor& values, const std::vector<double>& q) {
+  const std::vector<double> v = sorted(values);
+  std::vector<double> result;
+  for (double p : q) {
+    SIGMA_CHECK(p >= 0 && p <= 100, "percentiles", "expected percentages in 0..100, got {}", p);
+    result.push_back(v.empty() ? std::nan("") : percentile_of(v, p));
+  }
+  return result;
+}
+
+double kurtosis(const Tensor& values) {
+  const std::vector<double> v = values.to_vector();
+  const auto n = static_cast<double>(v.size());
+  double mean = 0, second = 0, fourth = 0;
+  for (double x : v) mean += x / n;
+  for (double x : v) {
+    const double d = (x - mean) * (x - mean);
+    second += d / n;
+    fourth += d * d / n;
+  }
+  return fourth / (second * second);
+}
+
+double max_over_median(const Tensor& values) {
+  const std::vector<double> v = sorted(abs(values));
+  return v.empty() ? std::nan("") : v.back() / percentile_of(v, 50);
+}
+
+double percentile_drift(const std::vector<double>& q15, const std::vector<double>& q50,
+                        const std::vector<double>& q85) {
+  SIGMA_CHECK(q15.size() == q50.size() && q85.size() == q50.size(), "percentile_drift",
+              "expected three series of one length, got {}, {} and {}", q15.size(), q50.size(), q85.size());
+  if (q50.size() < 2) return 0;
+  double way = 0, width = 0;
+  for (size_t t = 0; t < q50.size(); ++t) {
+    if (t > 0) way += std::abs(q50[t] - q50[t - 1]);
+    width += (q85[t] - q15[t]) / static_cast<double>(q50.size());
+  }
+  return way / width;
+}
+
+int64_t soft_rank(const Tensor& x, double tau) {
+  const std::vector<double> s = svdvals(matrix_of(x, "soft_rank")).to_vector();
+  const auto n = static_cast<double>(x.dim(0));
+  return std::count_if(s.begin(), s.end(), [&](double v) { return v * v / n >= tau; });
+}
+
+double trace_rank(const Tensor& x) {
+  double fourth = 0;  // the squares add up to 1
+  for (double s : relative_singular_values(x, "trace_rank")) fourth += s * s * s * s;
+  return 1 / fourth;
+}
+
+double orthogonality_gap(const Tensor& x) {
+  // || G / tr G - I / n ||^2 = sum over the eigenvalues g of G / tr G, (g - 1/n)^2, where those beyond the
+  // rank are 0.
+  const std::vector<double> s = relative_singular_values(x, "orthogonality_gap");
+  const auto n = static_cast<double>(x.dim(0));
+  double squares = (n - static_cast<double>(std::min<int64_t>(x.dim(0), x.dim(1)))) / (n * n);
+  for (double v : s) squares += (v * v - 1 / n) * (v * v - 1 / n);
+  return std::sqrt(squares);
+}
+
+InputSpectrum input_spectrum(const Tensor& inputs) {
+  const Tensor x = matrix_of(inputs, "input_spectrum");
+  const Tensor second = scale(matmul(transpose(x, 0, 1), x), 1 / static_cast<double>(x.dim(0)));
+  const std::vector<double> eigenvalues = svdvals(second).to_vector();  // of a positive matrix
+  InputSpectrum spectrum;
+  spectrum.largest = eigenvalues[0];
+  const double least = static_cast<double>(eigenvalues.size()) * 2.2e-16 * spectrum.largest;
+  for (double v : eigenvalues)
+    if (v > least) {
+      spectrum.smallest = v;
+      ++spectrum.rank;
+    }
+  return spectrum;
+}
+
+double Landscape::loss_range() const {
+  if (loss.empty()) return 0;
+  const auto [low, high] = std::minmax_element(loss.begin(), loss.end());
+  return *high - *low;
+}
+double Landscape::beta_smoothness() const {
+  return smoothness.empty() ? 0 : *std::max_element(smoothness.begin(), smoothness.end());
+}
+double Landscape::predictiveness() const {
+  return distance.empty() ? 0 : *std::max_element(distance.begin(), distance.end());
+}
+
+Landscape landscape(Module& model, const Tensor& images, const Tensor& labels,
+                    const std::vector<double>& steps) {
+  const AsInTraining mode(model);
+  const Variable x(images);
+  Variables parameters = model.parameters();
+  std::erase_if(parameters, [](const Variable& p) { return !p.requires_grad(); });
+  SIGMA_CHECK(!parameters.empty(), "landscape", "expected a network with parameters that learn, got none");
+  std::vector<Tensor> weights;
+  for (const Variable& p : parameters) weights.push_back(p.value().clone());
+  const LossAndGradient here = at_weights(model, x, labels, parameters);
+  Landscape l;
+  l.start = here.loss;
+  l.gradient_norm = norm_of(here.gradient);
+  auto put_back = [&] {
+    for (size_t i = 0; i < parameters.size(); ++i) parameters[i].mutable_value().copy_(weights[i]);
+  };
+  try {
+    for (double t : steps) {
+      for (size_t i = 0; i < parameters.size(); ++i)
+        parameters[i].mutable_value().copy_(sub(weights[i].to(DType::float64), scale(here.gradient[i], t)));
+      const LossAndGradient there = at_weights(model, x, labels, parameters);
+      l.loss.push_back(there.loss);
+      l.distance.push_back(distance_of(there.gradient, here.gradient));
+      l.smoothness.push_back(l.distance.back() / (std::abs(t) * l.gradient_norm));
+    }
+  } catch (...) {
+    put_back();
+    throw;
+  }
+  put_back();
+  return l;
+}
+
+}  // namespace sigma
