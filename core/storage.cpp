@@ -8,15 +8,12 @@
 #include "core/allocation.h"
 #include "core/check.h"
 #include "core/platform.h"
+#include "core/sanitized.h"
 
 namespace sigma {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kCache = false;
-#else
-constexpr bool kCache = true;
-#endif
+constexpr bool kCache = !kSanitized;  // so that a use after free stays visible
 
 // Rounds up to a size class: multiples of 64 B below 4 KiB, then eight classes per power of two, which waste
 // 12.5% at most.

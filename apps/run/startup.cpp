@@ -9,19 +9,17 @@
 #include <string_view>
 
 #include "core/check.h"
-
-// Sanitizers and coverage report from exit().
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SIGMA_REPORTS_AT_EXIT 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SIGMA_COVERAGE)
-#define SIGMA_REPORTS_AT_EXIT 1
-#endif
+#include "core/sanitized.h"
 
 namespace sigma::app {
 namespace {
+
+// Sanitizers and coverage report from exit().
+#ifdef SIGMA_COVERAGE
+constexpr bool kReportsAtExit = true;
+#else
+constexpr bool kReportsAtExit = kSanitized;
+#endif
 
 bool ending = false;  // by end_process()
 
@@ -68,11 +66,8 @@ void begin_process() {
 void end_process(int exit_code) {
   ending = true;
   std::fflush(nullptr);
-#ifdef SIGMA_REPORTS_AT_EXIT
-  std::exit(exit_code);
-#else
+  if (kReportsAtExit) std::exit(exit_code);
   _exit(exit_code);
-#endif
 }
 
 }  // namespace sigma::app

@@ -50,10 +50,21 @@ HWY_INLINE void store(hn::Vec<D> v, D d, bfloat16* to) {
   hn::StoreU(round_bits(d, v), hn::Rebind<uint16_t, D>(), reinterpret_cast<uint16_t*>(to));
 }
 
-// The first `count` lanes, which `some` selects; the others are zero, and are not touched in memory.
+// Where there are instructions for it MaskedLoad and BlendedStore touch the selected lanes alone. Elsewhere
+// (NEON, SSE, the emulation) Highway reads all of them, and writes back what it read: past the end of an
+// array, and over what another thread writes there.
+constexpr bool kMasksMemory =
+    HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_SCALAR;
+
+// The first `count` lanes, at least one, which `some` selects; the others are zero, and are not touched in
+// memory.
 template <class D, class M>
-HWY_INLINE hn::Vec<D> load_some(D d, const hn::TFromD<D>* from, M some, int64_t) {
-  return hn::MaskedLoad(some, d, from);
+HWY_INLINE hn::Vec<D> load_some(D d, const hn::TFromD<D>* from, M some, int64_t count) {
+  if constexpr (kMasksMemory) return hn::MaskedLoad(some, d, from);
+  if (count == static_cast<int64_t>(hn::Lanes(d))) return hn::LoadU(d, from);
+  alignas(64) hn::TFromD<D> buffer[hn::MaxLanes(D())] = {};
+  for (int64_t i = 0; i < count; ++i) buffer[i] = from[i];
+  return hn::Load(d, buffer);
 }
 template <class D, class M>
 HWY_INLINE hn::Vec<D> load_some(D d, const bfloat16* from, M, int64_t count) {
@@ -63,8 +74,12 @@ HWY_INLINE hn::Vec<D> load_some(D d, const bfloat16* from, M, int64_t count) {
   return load(d, buffer);
 }
 template <class D, class M>
-HWY_INLINE void store_some(hn::Vec<D> v, D d, hn::TFromD<D>* to, M some, int64_t) {
-  hn::BlendedStore(v, some, d, to);
+HWY_INLINE void store_some(hn::Vec<D> v, D d, hn::TFromD<D>* to, M some, int64_t count) {
+  if constexpr (kMasksMemory) return hn::BlendedStore(v, some, d, to);
+  if (count == static_cast<int64_t>(hn::Lanes(d))) return hn::StoreU(v, d, to);
+  alignas(64) hn::TFromD<D> buffer[hn::MaxLanes(D())];
+  hn::Store(v, d, buffer);
+  for (int64_t i = 0; i < count; ++i) to[i] = buffer[i];
 }
 template <class D, class M>
 HWY_INLINE void store_some(hn::Vec<D> v, D d, bfloat16* to, M, int64_t count) {

@@ -87,7 +87,7 @@ void halve(const PoolSize& s, const X* HWY_RESTRICT x, X* HWY_RESTRICT y, int32_
       at = hn::IfThenElse(hn::RebindMask(di, take), hn::Set(di, static_cast<int32_t>(pixel + step)), at);
     }
     store_some(best, d, y + out + c, some, count);
-    hn::BlendedStore(at, hn::RebindMask(di, some), di, index + out + c);
+    store_some(at, di, index + out + c, hn::RebindMask(di, some), count);
   });
 }
 
@@ -100,7 +100,7 @@ void halve_backward(const PoolSize& s, const X* HWY_RESTRICT dy, const int32_t* 
     std::fill_n(dx, s.h * s.w * s.c, X(0));  // the last row or column belongs to no window
   each_window(d, s, [&](int64_t pixel, int64_t out, int64_t c, auto some, int64_t count) HWY_ATTR {
     const auto g = load_some(d, dy + out + c, some, count);
-    const auto at = hn::MaskedLoad(hn::RebindMask(di, some), di, index + out + c);
+    const auto at = load_some(di, index + out + c, hn::RebindMask(di, some), count);
     for (int64_t step : {int64_t{0}, int64_t{1}, s.w, s.w + 1}) {
       const auto here = hn::RebindMask(d, at == hn::Set(di, static_cast<int32_t>(pixel + step)));
       store_some(hn::IfThenElseZero(here, g), d, dx + (pixel + step) * s.c + c, some, count);

@@ -38,7 +38,7 @@ TEST_CASE("hooks see complete gradients of leaves and intermediates", "[autograd
 
 TEST_CASE("a chain of a million nodes is built, run and destroyed without deep recursion", "[autograd]") {
   // Recursion would overflow 8 MiB of stack with the smaller count as well: 80 bytes a node.
-  const int small = 100000, n = test::kSanitized ? small : 1000000;
+  const int small = 100000, n = kSanitized ? small : 1000000;
   Variable x = leaf({1});
   {
     Variable y = x;

@@ -6,18 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "core/sanitized.h"
 #include "layers/module.h"
 #include "tests/support/catch.h"
 
 namespace sigma::test {
 
-// Whether every access to memory is checked. That makes tests up to ten times as slow, so a few take a
-// smaller case then.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
+// kSanitized makes tests up to ten times as slow, so a few take a smaller case then.
 
 // Marks the running test as skipped, visibly; the test returns after it.
 void skip(const std::string& why);

@@ -1,0 +1,135 @@
+#include "apps/experiments/experiment.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "apps/flags/parser.h"
+#include "apps/run/output.h"
+#include "apps/run/signals.h"
+#include "apps/verbs/compare_run.h"
+#include "core/file.h"
+
+namespace sigma::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<Experiment>& registered() {
+  static std::vector<Experiment> all;
+  return all;
+}
+
+}  // namespace
+
+std::string words_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::reproduced:
+      return "reproduced";
+    case Verdict::partly:
+      return "reproduced in part";
+    default:
+      return "not reproduced";
+  }
+}
+
+RegisterExperiment::RegisterExperiment(Experiment experiment) {
+  registered().push_back(std::move(experiment));
+}
+
+std::vector<Experiment> all_experiments() {
+  std::vector<Experiment> all = registered();
+  std::sort(all.begin(), all.end(),
+            [](const Experiment& a, const Experiment& b) { return a.place < b.place; });
+  return all;
+}
+
+Laboratory::Laboratory(std::string folder, const Extent& extent, uint64_t first_seed,
+                       std::vector<std::string> flags)
+    : folder_(std::move(folder)), extent_(extent), first_seed_(first_seed), flags_(std::move(flags)) {}
+
+Comparison Laboratory::compare(const std::string& name, const std::vector<std::string>& flags) {
+  const fs::path run = fs::path(folder_) / name;
+  std::vector<std::string> line{"compare"};
+  line.insert(line.end(), flags.begin(), flags.end());
+  line.insert(line.end(), flags_.begin(), flags_.end());
+  line.insert(line.end(), {"--seeds", std::to_string(seeds()), "--seed", std::to_string(first_seed_), "--out",
+                           run.string()});
+  if (std::find(flags.begin(), flags.end(), "--max-steps") == flags.end() && extent_.steps > 0)
+    line.insert(line.end(), {"--max-steps", std::to_string(extent_.steps)});
+  std::error_code ignored;
+  if (fs::exists(run / "arms.json", ignored)) line.emplace_back("--resume");
+  const Call call = parse_command_line(line);
+  const CompareOutcome done = run_comparison(*call.options);
+  if (done.signal) throw Stopped{done.signal};
+  return *done.comparison;
+}
+
+Json Laboratory::unit(const std::string& name, const std::function<Json()>& compute) {
+  const fs::path path = fs::path(folder_) / (name + ".json");
+  std::error_code ignored;
+  if (fs::exists(path, ignored))
+    return read_json_file(path.string(), ErrorKind::checkpoint, uint64_t{1} << 30);
+  if (const int signal = stop_signal()) throw Stopped{signal};
+  const Json value = compute();
+  write_file_atomic(path.string(), json_text(value));
+  return value;
+}
+
+double median_of(std::vector<double> values) {
+  if (values.empty()) return std::nan("");
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+std::string median_text(std::vector<double> values, const char* format) {
+  if (values.empty()) return "";
+  auto text = [&](double v) {
+    return std::isfinite(v) ? fmt::format(fmt::runtime(format), v) : std::string("never");
+  };
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  const std::string middle = text(median_of(values));
+  return values.size() == 1 || *low == *high ? middle
+                                             : fmt::format("{} [{}, {}]", middle, text(*low), text(*high));
+}
+
+std::string percent_range(const std::vector<double>& shares) {
+  std::vector<double> percent;
+  for (double s : shares) percent.push_back(100 * s);
+  return median_text(percent, "{:.2f}%");
+}
+
+std::vector<const ArmRun*> runs_where(const Comparison& c,
+                                      const std::vector<std::pair<std::string, std::string>>& settings) {
+  std::vector<const ArmRun*> runs;
+  for (const ArmRun& r : c.runs) {
+    const Arm& arm = c.arms[r.arm];
+    const bool all = std::all_of(settings.begin(), settings.end(), [&](const auto& wanted) {
+      const Setting* s = arm.of(wanted.first);
+      return s && s->value == wanted.second;
+    });
+    if (all) runs.push_back(&r);
+  }
+  if (runs.empty())
+    fail(ErrorKind::internal, "reproduce", "no run of the comparison has the settings that were asked for");
+  return runs;
+}
+
+std::vector<double> accuracies(const std::vector<const ArmRun*>& runs) {
+  std::vector<double> all;
+  for (const ArmRun* r : runs) all.push_back(r->test_accuracy);
+  return all;
+}
+
+std::vector<double> steps_to(const std::vector<const ArmRun*>& runs, double accuracy) {
+  std::vector<double> all;
+  for (const ArmRun* r : runs) {
+    const int64_t step = r->steps_to(accuracy);
+    all.push_back(step < 0 ? HUGE_VAL : static_cast<double>(step));
+  }
+  return all;
+}
+
+}  // namespace sigma::app
