@@ -8,8 +8,9 @@ target_link_libraries(sigma_kernels PRIVATE fmt::fmt PkgConfig::OPENBLAS PkgConf
 target_sources(sigma_core PRIVATE $<TARGET_OBJECTS:sigma_kernels>)
 target_link_libraries(sigma_core INTERFACE $<LINK_ONLY:PkgConfig::OPENBLAS> $<LINK_ONLY:PkgConfig::HIGHWAY>)
 
-# Highway compiles each kernel file once a target. SSE2 is every x86-64; AVX2 and AVX-512 are what pays.
-target_compile_definitions(sigma_kernels PRIVATE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL)")
+# Highway compiles each kernel file once a target. AVX2 and AVX-512 are what pays; other CPUs get the portable loops, arm64
+# NEON. Vectors without a size known to the compiler (SVE, RISC-V) do not fit the kernels.
+target_compile_definitions(sigma_kernels PRIVATE "HWY_DISABLED_TARGETS=(HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128|HWY_RVV)")
 sigma_same_bits(sigma_kernels)
 target_compile_options(sigma_kernels PRIVATE $<$<CONFIG:Release>:-O3> -fno-math-errno -fno-trapping-math)
 target_compile_options(sigma_kernels PRIVATE $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wno-unknown-pragmas>)  # GCC ivdep

@@ -45,9 +45,19 @@ std::vector<Experiment> all_experiments() {
   return all;
 }
 
-Laboratory::Laboratory(std::string folder, const Extent& extent, uint64_t first_seed,
-                       std::vector<std::string> flags)
-    : folder_(std::move(folder)), extent_(extent), first_seed_(first_seed), flags_(std::move(flags)) {}
+Laboratory::Laboratory(std::string folder, const Experiment& experiment, const Extent& extent,
+                       uint64_t first_seed, std::string data_dir, std::vector<std::string> flags)
+    : folder_(std::move(folder)),
+      extent_(extent),
+      first_seed_(first_seed),
+      data_name_(experiment.data),
+      data_dir_(std::move(data_dir)),
+      flags_(std::move(flags)) {}
+
+const Dataset& Laboratory::data() {
+  if (!data_) data_ = load_dataset(data_name_, {.data_dir = data_dir_});
+  return *data_;
+}
 
 Comparison Laboratory::compare(const std::string& name, const std::vector<std::string>& flags) {
   const fs::path run = fs::path(folder_) / name;

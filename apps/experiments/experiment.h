@@ -8,11 +8,13 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "apps/report/comparison.h"
 #include "apps/report/plot.h"
+#include "data/dataset.h"
 
 namespace sigma::app {
 
@@ -41,9 +43,9 @@ struct Outcome {
 
 // How much of an experiment is run. Minutes are of two cores of an EPYC of 2021 without AVX-512, quiet.
 struct Extent {
-  std::string name;   // "reduced", "full"
-  std::string words;  // what it is: "2,000 steps a cell instead of 50,000"; empty: the whole
-  int64_t steps = 0, seeds = 0;
+  std::string name;              // "reduced", "full"
+  std::string words;             // what it is: "2,000 steps a cell instead of 50,000"; empty: the whole
+  int64_t steps = 0, seeds = 0;  // steps: of a random network its layers
   double minutes = 0;
 };
 
@@ -69,7 +71,8 @@ struct RegisterExperiment {
 class Laboratory {
  public:
   // `stop` is asked between units of work.
-  Laboratory(std::string folder, const Extent& extent, uint64_t first_seed, std::vector<std::string> flags);
+  Laboratory(std::string folder, const Experiment& experiment, const Extent& extent, uint64_t first_seed,
+             std::string data_dir, std::vector<std::string> flags);
 
   const Extent& extent() const { return extent_; }
   int64_t seeds() const { return extent_.seeds; }
@@ -78,6 +81,8 @@ class Laboratory {
   // A comparison, in the folder `name`, by the flags of `sigma compare`; seeds, and steps where the flags say
   // none, are those of the extent. Throws Stopped for a signal.
   Comparison compare(const std::string& name, const std::vector<std::string>& flags);
+  // The experiment's data set. Throws as load_dataset does.
+  const Dataset& data();
   // A measurement that is a JSON value, computed at most once.
   Json unit(const std::string& name, const std::function<Json()>& compute);
 
@@ -85,6 +90,8 @@ class Laboratory {
   std::string folder_;
   Extent extent_;
   uint64_t first_seed_;
+  std::string data_name_, data_dir_;
+  std::optional<Dataset> data_;
   std::vector<std::string> flags_;  // for every comparison: --data-dir, --threads, --quiet
 };
 

@@ -161,7 +161,7 @@ Outcome measure_rank(Laboratory& lab) {
   size_t color = 0;
   for (bool relu : {false, true})
     for (bool norm : {true, false}) {
-      const Chain chain{.norm = norm, .relu = relu};
+      const Chain chain{.depth = lab.extent().steps, .norm = norm, .relu = relu};
       const auto seeds = all_seeds(lab, chain);
       const std::vector<double> last = last_of(seeds, "rank");
       const double bound = std::sqrt(static_cast<double>(chain.width)) / 2;
@@ -191,7 +191,8 @@ Outcome measure_rank(Laboratory& lab) {
               : holds || grows ? Verdict::partly
                                : Verdict::not_reproduced;
   o.why = fmt::format(
-      "After 200 layers the rank {} in every seed; with batch norm it grows as the width to the power {}.",
+      "After {} layers the rank {} in every seed; with batch norm it grows as the width to the power {}.",
+      lab.extent().steps,
       holds ? "stayed above half the root of the width with batch norm and fell below it without"
             : "was not on the side of half the root of the width that the claim says",
       exponent.text("{:.2f}"));
@@ -293,7 +294,7 @@ Outcome measure_explosion(Laboratory& lab) {
   Chart chart{"", "layers back from the output", "log of the gradient's squared norm", {}};
   Slope with, without;
   for (bool norm : {true, false}) {
-    const Chain chain{.width = 512, .samples = 256, .depth = 60, .norm = norm, .relu = true};
+    const Chain chain{.width = 512, .samples = 256, .depth = lab.extent().steps, .norm = norm, .relu = true};
     Series line;
     line.label = norm ? "with batch norm" : "without";
     line.color = palette(norm ? 0 : 1);
@@ -312,7 +313,7 @@ Outcome measure_explosion(Laboratory& lab) {
       "Towards the input the squared gradient grows by {:.3f} a layer with batch norm, and by {:.3f} "
       "without.",
       factor, std::exp(without.value));
-  o.plates.push_back({"gradient", "The first seed: width 512, 256 samples, 60 layers.", chart});
+  o.plates.push_back({"gradient", "The first seed: width 512, 256 samples.", chart});
   return o;
 }
 
@@ -321,7 +322,7 @@ Outcome measure_orthogonal_weights(Laboratory& lab) {
   Chart chart{"", "layers back from the output", "log of the gradient's squared norm", {}};
   Slope slopes[2];
   for (bool orthogonal : {true, false}) {
-    const Chain chain{.width = 128, .samples = 128, .depth = 100, .orthogonal = orthogonal};
+    const Chain chain{.width = 128, .samples = 128, .depth = lab.extent().steps, .orthogonal = orthogonal};
     Series line;
     line.label = orthogonal ? "orthogonal weights" : "Gaussian weights";
     line.color = palette(orthogonal ? 0 : 1);
@@ -337,7 +338,7 @@ Outcome measure_orthogonal_weights(Laboratory& lab) {
       "Through linear layers with batch norm the log of the squared gradient grows by {:.4f} a layer with "
       "orthogonal weights, by {:.4f} with Gaussian ones.",
       slopes[1].value, slopes[0].value);
-  o.plates.push_back({"gradient", "The first seed: width 128, 128 samples, 100 layers.", chart});
+  o.plates.push_back({"gradient", "The first seed: width 128, 128 samples.", chart});
   return o;
 }
 
@@ -352,7 +353,7 @@ const RegisterExperiment rank(
      "with batch norm, less "
      "without; and the exponent of the rank in the width is at least 0.5, by its 95% interval.",
      "",
-     {{"full", "", 0, 10, 1}},
+     {{"full", "", 200, 10, 1.5}},
      measure_rank});
 const RegisterExperiment orthogonality({210,
                                         "orthogonality-gap",
@@ -364,7 +365,7 @@ const RegisterExperiment orthogonality({210,
                                         "and from nearly parallel samples the gap falls in the first "
                                         "layer, both by their 95% intervals.",
                                         "",
-                                        {{"full", "", 0, 10, 1}},
+                                        {{"full", "", 60, 10, 1.5}},
                                         measure_orthogonality});
 const RegisterExperiment explosion({220,
                                     "gradient-explosion",
@@ -375,7 +376,8 @@ const RegisterExperiment explosion({220,
                                     "its 95% interval, and the factor a layer lies within "
                                     "a tenth of pi / (pi - 1).",
                                     "",
-                                    {{"full", "", 0, 10, 2}},
+                                    {{"reduced", "15 layers and 3 seeds", 15, 3, 0.1},
+                                     {"full", "", 60, 10, 2}},
                                     measure_explosion});
 const RegisterExperiment orthogonal_weights(
     {230,
@@ -386,7 +388,7 @@ const RegisterExperiment orthogonal_weights(
      "with Gaussian weights, by "
      "their 95% intervals.",
      "",
-     {{"full", "", 0, 10, 1}},
+     {{"reduced", "20 layers and 3 seeds", 20, 3, 0.1}, {"full", "", 100, 10, 0.5}},
      measure_orthogonal_weights});
 
 }  // namespace

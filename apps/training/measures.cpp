@@ -68,20 +68,6 @@ double distance_of(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   return norm_of(difference);
 }
 
-// While it lives a module trains, and leaves its running statistics alone; then it is in the mode it was.
-class AsInTraining {
- public:
-  explicit AsInTraining(Module& model) : model_(model), was_training_(model.is_training()) { model.train(); }
-  ~AsInTraining() { was_training_ ? model_.train() : model_.eval(); }
-  AsInTraining(const AsInTraining&) = delete;
-  AsInTraining& operator=(const AsInTraining&) = delete;
-
- private:
-  Module& model_;
-  bool was_training_;
-  NoStatisticsUpdate keep_;
-};
-
 }  // namespace
 
 std::vector<double> percentiles(const Tensor& values, const std::vector<double>& q) {
@@ -176,7 +162,9 @@ double Landscape::predictiveness() const {
 
 Landscape landscape(Module& model, const Tensor& images, const Tensor& labels,
                     const std::vector<double>& steps) {
-  const AsInTraining mode(model);
+  const ScopedMode mode(model);
+  const NoStatisticsUpdate keep;
+  model.train();
   const Variable x(images);
   Variables parameters = model.parameters();
   std::erase_if(parameters, [](const Variable& p) { return !p.requires_grad(); });

@@ -139,7 +139,7 @@ class Reproduce : public Verb {
     if (!o.data_dir.empty()) flags.insert(flags.end(), {"--data-dir", o.data_dir});
     if (o.quiet) flags.emplace_back("--quiet");
     const auto began = std::chrono::steady_clock::now();
-    Laboratory laboratory(folder.string(), job.extent, o.seed, flags);
+    Laboratory laboratory(folder.string(), job.experiment, job.extent, o.seed, o.data_dir, flags);
     Tested t{job.experiment, job.extent, job.experiment.measure(laboratory), 0, {}, environment().dump(2)};
     t.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     for (const Tested& before : tested_so_far())  // what was read again took no time
@@ -190,7 +190,7 @@ class Reproduce : public Verb {
                         "about " + time_text(60 * minutes), verdict.empty() ? "" : "; last time: " + verdict,
                         e.claim, e.paper));
     }
-    if (o.json) print_json(all);
+    if (o.json) print_json({{"experiments", all}});
     return 0;
   }
 
@@ -199,7 +199,7 @@ class Reproduce : public Verb {
   std::string budget_, folder_ = "runs/reproduce";
 };
 
-const RegisterVerb<Reproduce> register_reproduce(30);
+const RegisterVerb<Reproduce> register_reproduce(140);
 
 }  // namespace
 }  // namespace sigma::app

@@ -53,8 +53,8 @@ HWY_INLINE void store(hn::Vec<D> v, D d, bfloat16* to) {
 // Where there are instructions for it MaskedLoad and BlendedStore touch the selected lanes alone. Elsewhere
 // (NEON, SSE, the emulation) Highway reads all of them, and writes back what it read: past the end of an
 // array, and over what another thread writes there.
-constexpr bool kMasksMemory =
-    HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_SCALAR;
+constexpr bool kMasksMemory = (HWY_TARGET & (HWY_AVX2 | HWY_AVX3 | HWY_AVX3_DL | HWY_SVE | HWY_SVE2 |
+                                             HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV | HWY_SCALAR)) != 0;
 
 // The first `count` lanes, at least one, which `some` selects; the others are zero, and are not touched in
 // memory.
