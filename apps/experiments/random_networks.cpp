@@ -270,7 +270,8 @@ Outcome measure_orthogonality(Laboratory& lab) {
   return o;
 }
 
-// log ||gradient||^2 a layer towards the input, by seed.
+// log ||gradient||^2 a layer towards the input, by seed: the slope over the half of the layers at the output,
+// where what flows through the network no longer depends on how the samples began.
 std::vector<double> gradient_slopes(Laboratory& lab, const Chain& chain, Series* line) {
   std::vector<double> slopes;
   for (int64_t i = 0; i < lab.seeds(); ++i) {
@@ -280,11 +281,14 @@ std::vector<double> gradient_slopes(Laboratory& lab, const Chain& chain, Series*
       back.push_back(static_cast<double>(logs.size() - 1 - l));
       y.push_back(logs[l]);
     }
-    slopes.push_back(slope_of(back, y));
     if (line && i == 0) {
       line->x = back;
       line->y = y;
     }
+    const size_t half = back.size() / 2;
+    back.resize(half);
+    y.resize(half);
+    slopes.push_back(slope_of(back, y));
   }
   return slopes;
 }
