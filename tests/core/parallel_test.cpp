@@ -33,6 +33,7 @@ bool all_one(const std::vector<int>& counts) {
   return true;
 }
 
+#if defined(__SSE2__)
 // Whether a denormal result is flushed to zero here. The volatile keeps the compiler from doing the sum
 // itself.
 bool flushes() {
@@ -44,6 +45,7 @@ bool ignores_denormals() {
   volatile double tiny = 5e-324, big = 1e300, product = tiny * big;
   return product == 0;
 }
+#endif
 
 }  // namespace
 
