@@ -52,7 +52,8 @@ std::string experiment_html(const Tested& t) {
   if (!t.extent.words.empty()) page.paragraph("This is a reduced size: " + t.extent.words + ".");
   if (!t.outcome.findings.empty()) {
     page.section("The numbers");
-    page.paragraph(t.extent.seeds > 1 ? "Ours are medians over the seeds with their range."
+    page.paragraph(t.extent.seeds > 1 ? "Ours are medians over the seeds with their range, or means with a "
+                                        "95% interval where it says so."
                                       : "Ours are of one seed.");
     std::vector<std::vector<std::string>> rows;
     for (const Finding& f : t.outcome.findings) rows.push_back({f.what, f.published, f.ours});
@@ -117,20 +118,13 @@ std::string index_html(const std::vector<Tested>& all) {
                            count_text(static_cast<int64_t>(all.size()), "published claim"),
                            count(Verdict::reproduced), count(Verdict::partly),
                            count(Verdict::not_reproduced)));
-  page.section("Claims and verdicts");
-  std::string rows;
   for (const Tested& t : all) {
+    page.section(fmt::format("{}: {}", t.experiment.name, words_of(t.outcome.verdict)));
+    page.paragraph(t.experiment.claim + " (" + t.experiment.paper + ")");
+    page.paragraph(t.outcome.why);
     const std::string name = escape_html(t.experiment.name);
-    rows += fmt::format(
-        "<tr><td><a href=\"{0}/index.html\">{0}</a></td><td>{1}</td><td>{2}</td><td>{3}</td></tr>\n", name,
-        escape_html(t.experiment.claim), escape_html(words_of(t.outcome.verdict)),
-        escape_html(t.outcome.why));
+    page.raw(fmt::format("<p><a href=\"{0}/index.html\">Numbers and pictures of {0}</a></p>\n", name));
   }
-  page.raw(
-      "<div "
-      "class=\"scroll\"><table><thead><tr><th>experiment</th><th>claim</th><th>verdict</th><th>why</th></tr>"
-      "</thead><tbody>\n" +
-      rows + "</tbody></table></div>\n");
   return page.html();
 }
 

@@ -184,8 +184,9 @@ Outcome measure_rank(Laboratory& lab) {
     slopes.push_back(slope_of(x, y));
   }
   const Slope exponent = over_seeds(slopes);
-  o.findings.push_back({"exponent of the rank in the width, linear with batch norm, 32 to 256",
-                        "at least 0.5", exponent.text()});
+  o.findings.push_back(
+      {"exponent of the rank in the width, linear with batch norm, 32 to 256 (mean, 95% interval)",
+       "at least 0.5", exponent.text()});
   const bool grows = exponent.low >= 0.5;
   o.verdict = holds && grows   ? Verdict::reproduced
               : holds || grows ? Verdict::partly
@@ -254,9 +255,11 @@ Outcome measure_orthogonality(Laboratory& lab) {
     rates.push_back(std::log(g[1] / g[0]));
   }
   const Slope rate = over_seeds(rates);
-  o.findings.push_back({"exponent of the plateau in the width", "below 0", exponent.text()});
   o.findings.push_back(
-      {"log of the gap's change in the first layer, from nearly parallel samples", "below 0", rate.text()});
+      {"exponent of the plateau in the width (mean, 95% interval)", "below 0", exponent.text()});
+  o.findings.push_back(
+      {"log of the gap's change in the first layer, from nearly parallel samples (mean, 95% interval)",
+       "below 0", rate.text()});
   const bool falls = exponent.high < 0, decays = rate.high < 0;
   o.verdict = falls && decays   ? Verdict::reproduced
               : falls || decays ? Verdict::partly
@@ -305,10 +308,11 @@ Outcome measure_explosion(Laboratory& lab) {
     const Slope slope = over_seeds(gradient_slopes(lab, chain, &line));
     (norm ? with : without) = slope;
     chart.series.push_back(line);
-    o.findings.push_back({fmt::format("factor of the squared gradient a ReLU layer, {}", line.label),
-                          norm ? "1.467 = pi / (pi - 1)" : "1",
-                          fmt::format("{:.3f} [{:.3f}, {:.3f}]", std::exp(slope.value), std::exp(slope.low),
-                                      std::exp(slope.high))});
+    o.findings.push_back(
+        {fmt::format("factor of the squared gradient a ReLU layer, {} (mean, 95% interval)", line.label),
+         norm ? "1.467 = pi / (pi - 1)" : "1",
+         fmt::format("{:.3f} [{:.3f}, {:.3f}]", std::exp(slope.value), std::exp(slope.low),
+                     std::exp(slope.high))});
   }
   const double factor = std::exp(with.value);
   const bool explodes = with.low > 0, exact = std::abs(factor / 1.467 - 1) <= 0.1;
@@ -332,8 +336,9 @@ Outcome measure_orthogonal_weights(Laboratory& lab) {
     line.color = palette(orthogonal ? 0 : 1);
     slopes[orthogonal ? 1 : 0] = over_seeds(gradient_slopes(lab, chain, &line));
     chart.series.push_back(line);
-    o.findings.push_back({fmt::format("growth of the log squared gradient a layer, {}", line.label),
-                          orthogonal ? "0" : "above 0", slopes[orthogonal ? 1 : 0].text("{:.4f}")});
+    o.findings.push_back(
+        {fmt::format("growth of the log squared gradient a layer, {} (mean, 95% interval)", line.label),
+         orthogonal ? "0" : "above 0", slopes[orthogonal ? 1 : 0].text("{:.4f}")});
   }
   const bool bounded = slopes[1].high < slopes[0].low / 10;
   const bool smaller = slopes[1].high < slopes[0].low;

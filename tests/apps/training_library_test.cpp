@@ -303,7 +303,7 @@ TEST_CASE("what does not fit is refused with the name of what it is", "[training
   bad.network.class_names[3] = "\xff";
   CHECK(contains(error_of([&] { save_checkpoint(path, bad); }), "checkpoint: classes: "));
   setup.init = "zeros";
-  CHECK(contains(error_of([&] { Trainer(data, setup); }), "init: expected default, kaiming"));
+  CHECK(contains(error_of([&] { Trainer(data, setup); }), "init: expected one of default, kaiming"));
 }
 
 TEST_CASE("metrics are those worked out by hand", "[training]") {
