@@ -75,6 +75,20 @@ double next_trial(const std::vector<LrTrial>& trials);
 // The sweep alone is no law: a network that must leave a plateau needs longer than a sweep stays at any rate,
 // and the best share of the rate where the sweep's loss is least varies from a hundredth to a half.
 //
+// Measured, in percent of test images: 4 epochs of 6,000 images (synthetic ones: all), batches of 64, cosine
+// schedule, means over so many seeds, against the rate with the best mean of eight a factor of three apart.
+//
+//   network, data, optimizer                       seeds   best of the grid   suggested   sweep alone
+//   lenet5, MNIST, AdamW                           3       98.14              98.22       +0.20
+//   three convolutions, CIFAR-10, SGD              2       49.05              49.58       -3.19
+//   mlp, CIFAR-10, Adam                            2       46.13              45.74       -1.32
+//   sigmoid-mlp, MNIST, SGD                        2       91.16              91.15       -1.00
+//   lenet5 without batch norm, synth-objects, SGD  2       53.85              52.60       none found
+//   cnn, synth-digits, AdamW                       1       99.35              99.30       0.00
+//
+// The last column is the difference of one seed. The fifth's best rate lies just below those that diverge,
+// and its seeds differ by 5 points.
+//
 // Throws kind usage when neither falls by a twentieth of the first loss: then no rate that was tried
 // trains.
 double suggest_lr(const std::vector<LrFindPoint>& points, const std::vector<LrTrial>& trials = {});
