@@ -1,5 +1,5 @@
-// Whether every access to memory is checked, by AddressSanitizer or ThreadSanitizer, of GCC or of Clang. The build says
-// so where it checks the library alone, not the file that includes this.
+// Whether every access to memory is checked, by AddressSanitizer or ThreadSanitizer, of GCC or of Clang. The
+// build says so where it checks the library alone, not the file that includes this.
 #pragma once
 
 namespace sigma {
