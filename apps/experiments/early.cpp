@@ -36,10 +36,6 @@ size_t count_seeds(size_t n, Fn holds) {
   return count;
 }
 
-Verdict by_seeds(size_t good, size_t all) {
-  return good == all ? Verdict::reproduced : good > 0 ? Verdict::partly : Verdict::not_reproduced;
-}
-
 Outcome measure_ioffe(Laboratory& lab) {
   const Comparison c = lab.compare("runs", on_mnist({"--model", "sigmoid-mlp", "--lr", "0.1"}));
   const auto on = runs_where(c, {{"batch-norm", "on"}}), off = runs_where(c, {{"batch-norm", "off"}});
@@ -49,7 +45,7 @@ Outcome measure_ioffe(Laboratory& lab) {
     return on90[i] <= std::min(off90[i], never) / 5 && on[i]->test_accuracy >= off[i]->test_accuracy + 0.03;
   });
   Outcome o;
-  o.verdict = by_seeds(good, on.size());
+  o.verdict = verdict_of(good, on.size());
   o.why = fmt::format(
       "In {} of {} seeds batch norm reached 90% in at most a fifth of the steps and ended at least three "
       "points higher.",
@@ -105,7 +101,7 @@ Outcome measure_deep(Laboratory& lab) {
   const size_t good = count_seeds(
       on.size(), [&](size_t i) { return on[i]->test_accuracy >= 0.93 && off[i]->test_accuracy <= 0.15; });
   Outcome o;
-  o.verdict = by_seeds(good, on.size());
+  o.verdict = verdict_of(good, on.size());
   o.why = fmt::format(
       "In {} of {} seeds the ten sigmoid layers learned with batch norm (at least 93%) and not without (at "
       "most 15%).",
@@ -133,7 +129,7 @@ Outcome measure_high_rate(Laboratory& lab) {
     o.findings.push_back({fmt::format("rate {}, with batch norm", lr), "", percent_range(accuracies(on))});
     o.findings.push_back({fmt::format("rate {}, without", lr), "", percent_range(accuracies(off))});
   }
-  o.verdict = by_seeds(good, all);
+  o.verdict = verdict_of(good, all);
   o.why = fmt::format(
       "At rates 1 and 2, ten and twenty times a usual one, batch norm reached 97% and the network without it "
       "stayed at chance in {} of {} pairs of runs.",
@@ -187,59 +183,57 @@ Outcome measure_factorial(Laboratory& lab) {
   return o;
 }
 
-const RegisterExperiment ioffe({10,
-                                "ioffe-mnist",
-                                kIoffe,
-                                "Batch norm makes a network of sigmoids learn MNIST in far fewer steps.",
-                                "In every seed batch norm reaches 90% in at most a fifth of the steps (never "
-                                "counts as the length of the run) and ends at "
-                                "least 3 points higher, at the same rate.",
-                                "mnist",
-                                {{"full", "", 3000, 5, 1}},
-                                measure_ioffe});
+const RegisterExperiment ioffe(
+    {.place = 10,
+     .name = "ioffe-mnist",
+     .paper = kIoffe,
+     .claim = "Batch norm makes a network of sigmoids learn MNIST in far fewer steps.",
+     .rule = "In every seed batch norm reaches 90% in at most a fifth of the steps (never counts as the "
+             "length of the run) and ends at least 3 points higher, at the same rate.",
+     .data = "mnist",
+     .extents = {{"full", "", 3000, 5, 1}},
+     .measure = measure_ioffe});
 const RegisterExperiment best_rate(
-    {15,
-     "ioffe-best-rate",
-     "Bjorck et al. 2018 (arXiv 1806.02375), on the network of Ioffe and Szegedy 2015",
-     "Much of batch norm's gain is that it bears, and does without, the right rate: at the best rate of each "
-     "network the "
-     "difference is smaller than at a small one.",
-     "At the best of five rates the difference in median final accuracy is less than half of that at rate "
-     "0.1.",
-     "mnist",
-     {{"full", "", 6000, 3, 6}},
-     measure_best_rate});
+    {.place = 15,
+     .name = "ioffe-best-rate",
+     .paper = "Bjorck et al. 2018 (arXiv 1806.02375), on the network of Ioffe and Szegedy 2015",
+     .claim = "Much of batch norm's gain is that it bears, and does without, the right rate: at the best "
+              "rate of each network the difference is smaller than at a small one.",
+     .rule = "At the best of five rates the difference in median final accuracy is less than half of that at "
+             "rate 0.1.",
+     .data = "mnist",
+     .extents = {{"full", "", 6000, 3, 6}},
+     .measure = measure_best_rate});
 const RegisterExperiment deep(
-    {20,
-     "deep-sigmoid",
-     kIoffe,
-     "Batch norm trains networks whose units saturate, where training fails without it.",
-     "Ten layers of sigmoids: in every seed at least 93% with batch norm and at most 15% without.",
-     "mnist",
-     {{"full", "", 3000, 5, 3}},
-     measure_deep});
+    {.place = 20,
+     .name = "deep-sigmoid",
+     .paper = kIoffe,
+     .claim = "Batch norm trains networks whose units saturate, where training fails without it.",
+     .rule = "Ten layers of sigmoids: in every seed at least 93% with batch norm and at most 15% without.",
+     .data = "mnist",
+     .extents = {{"full", "", 3000, 5, 3}},
+     .measure = measure_deep});
 const RegisterExperiment high_rate(
-    {30,
-     "high-rate",
-     "Ioffe and Szegedy 2015, sections 3.3 and 4.2 (arXiv 1502.03167)",
-     "Batch norm makes rates usable at which the same network without it fails.",
-     "Three layers of rectifiers at rates 1 and 2: in every seed at least 97% with batch norm and at most "
-     "15% without.",
-     "mnist",
-     {{"full", "", 3000, 5, 3}},
-     measure_high_rate});
+    {.place = 30,
+     .name = "high-rate",
+     .paper = "Ioffe and Szegedy 2015, sections 3.3 and 4.2 (arXiv 1502.03167)",
+     .claim = "Batch norm makes rates usable at which the same network without it fails.",
+     .rule = "Three layers of rectifiers at rates 1 and 2: in every seed at least 97% with batch norm and at "
+             "most 15% without.",
+     .data = "mnist",
+     .extents = {{"full", "", 3000, 5, 3}},
+     .measure = measure_high_rate});
 const RegisterExperiment factorial(
-    {40,
-     "input-normalization",
-     "LeCun et al. 1998, section 4.3; Ioffe and Szegedy 2015, section 2",
-     "Normalizing the input matters much without batch norm and not at all with it.",
-     "Rate 0.01, three forms of the input: with batch norm the medians lie within 0.5 points; without it, in "
-     "every seed, raw "
-     "pixels diverge or stay below 15%, and pixels in 0..1 take at least twice the steps to 90% of "
-     "standardized ones.",
-     "mnist",
-     {{"full", "", 3000, 5, 3}},
-     measure_factorial});
+    {.place = 40,
+     .name = "input-normalization",
+     .paper = "LeCun et al. 1998, section 4.3; Ioffe and Szegedy 2015, section 2",
+     .claim = "Normalizing the input matters much without batch norm and not at all with it.",
+     .rule = "Rate 0.01, three forms of the input: with batch norm the medians lie within 0.5 points; "
+             "without it, in every seed, raw pixels diverge or stay below 15%, and pixels in 0..1 take at "
+             "least twice the steps to 90% of standardized ones.",
+     .data = "mnist",
+     .extents = {{"full", "", 3000, 5, 3}},
+     .measure = measure_factorial});
 
 }  // namespace
 }  // namespace sigma::app

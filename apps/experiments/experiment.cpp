@@ -34,6 +34,10 @@ std::string words_of(Verdict verdict) {
   }
 }
 
+Verdict verdict_of(size_t good, size_t all) {
+  return good == all ? Verdict::reproduced : good > 0 ? Verdict::partly : Verdict::not_reproduced;
+}
+
 RegisterExperiment::RegisterExperiment(Experiment experiment) {
   registered().push_back(std::move(experiment));
 }
@@ -85,6 +89,14 @@ Json Laboratory::unit(const std::string& name, const std::function<Json()>& comp
   const Json value = compute();
   write_file_atomic(path.string(), json_text(value));
   return value;
+}
+
+double number_of(const Json& value) { return value.is_number() ? value.get<double>() : std::nan(""); }
+
+std::vector<double> numbers_of(const Json& array) {
+  std::vector<double> numbers;
+  for (const Json& value : array) numbers.push_back(number_of(value));
+  return numbers;
 }
 
 double median_of(std::vector<double> values) {

@@ -1,8 +1,7 @@
 // A published claim, tested: what `sigma reproduce` runs. An experiment is an entry that registers itself,
 // with a function that measures and judges:
 //
-//   const RegisterExperiment ioffe({.name = "ioffe-mnist", .claim = "...", .rule = "...", .measure =
-//   measure_ioffe});
+//   const RegisterExperiment ioffe({.name = "ioffe-mnist", .claim = "...", ..., .measure = measure_ioffe});
 //
 // The rule is written before the result is known, and holds for whatever comes.
 #pragma once
@@ -22,6 +21,8 @@ class Laboratory;
 
 enum class Verdict : uint8_t { reproduced, partly, not_reproduced };
 std::string words_of(Verdict verdict);  // "reproduced", "reproduced in part", "not reproduced"
+// Of so many cases that were to hold: all, some or none do.
+Verdict verdict_of(size_t good, size_t all);
 
 // A row of an experiment's table. `published` may be empty, where a paper gives no number.
 struct Finding {
@@ -70,7 +71,6 @@ struct RegisterExperiment {
 // there, and the same bits come out.
 class Laboratory {
  public:
-  // `stop` is asked between units of work.
   Laboratory(std::string folder, const Experiment& experiment, const Extent& extent, uint64_t first_seed,
              std::string data_dir, std::vector<std::string> flags);
 
@@ -83,7 +83,7 @@ class Laboratory {
   Comparison compare(const std::string& name, const std::vector<std::string>& flags);
   // The experiment's data set. Throws as load_dataset does.
   const Dataset& data();
-  // A measurement that is a JSON value, computed at most once.
+  // A measurement that is a JSON value, computed at most once. Throws Stopped for a signal that came before.
   Json unit(const std::string& name, const std::function<Json()>& compute);
 
  private:
@@ -95,10 +95,14 @@ class Laboratory {
   std::vector<std::string> flags_;  // for every comparison: --data-dir, --threads, --quiet
 };
 
+// Of a measurement, which has null for what is not finite: NaN then.
+double number_of(const Json& value);
+std::vector<double> numbers_of(const Json& array);
+
 // Median over runs and their range, as tables have it: "300 [200, 300]". Infinite values are "never".
 std::string median_text(std::vector<double> values, const char* format = "{:.0f}");
 double median_of(std::vector<double> values);
-// "97.3% [97.1, 97.4]" of shares.
+// "97.30% [97.10%, 97.40%]" of shares.
 std::string percent_range(const std::vector<double>& shares);
 
 // The runs of a comparison whose arm has these values: runs_where(c, {{"batch-norm", "on"}}).

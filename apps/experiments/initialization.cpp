@@ -7,8 +7,8 @@
 #include "apps/experiments/experiment.h"
 #include "apps/training/initial_weights.h"
 #include "apps/training/measures.h"
-#include "autograd/ops.h"
 #include "core/json.h"
+#include "core/math.h"
 #include "core/rng.h"
 #include "data/dataset.h"
 #include "layers/channel_norm.h"
@@ -22,19 +22,11 @@ const char* const kModel = "resnet110";
 
 // Mean over the channels of |mean over images and places|.
 double mean_of_channels(const Tensor& images) {
-  const std::vector<double> v = images.contiguous().to_vector();
-  const int64_t n = images.dim(0), c = images.dim(1), places = images.dim(2) * images.dim(3);
-  double sum = 0;
-  for (int64_t channel = 0; channel < c; ++channel) {
-    double mean = 0;
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t p = 0; p < places; ++p) mean += v[static_cast<size_t>((i * c + channel) * places + p)];
-    sum += std::abs(mean / static_cast<double>(n * places));
-  }
-  return sum / static_cast<double>(c);
+  return mean(abs(mean(images.to(DType::float64), {0, 2, 3}))).item();
 }
 
-Json look_at(const Dataset& data, const std::string& init, bool norm, uint64_t seed) {
+Json look_at(const Dataset& data, const Normalization& normalization, const std::string& init, bool norm,
+             uint64_t seed) {
   TrainSetup setup;
   setup.model = kModel;
   setup.input = {data.channels(), data.height(), data.width(), data.classes()};
@@ -46,9 +38,7 @@ Json look_at(const Dataset& data, const std::string& init, bool norm, uint64_t s
   model->train();
   std::vector<int64_t> rows = permutation(data.train.size(), Rng(seed, "images"));
   rows.resize(kImages);
-  Tensor labels = Tensor::empty({kImages}, DType::int64);
-  for (size_t i = 0; i < rows.size(); ++i)
-    labels.mutable_data<int64_t>()[i] = data.train.labels.data<int64_t>()[rows[i]];
+  const Tensor labels = index_rows(data.train.labels, rows);
   Json means = Json::array();
   ScopedHooks hooks;
   model->visit([&](const std::string&, Module& m) {
@@ -57,7 +47,7 @@ Json look_at(const Dataset& data, const std::string& init, bool norm, uint64_t s
         means.push_back(mean_of_channels(out.value()));
       });
   });
-  const Variable images(normalized_images(data.train, rows, make_normalization("standard", data)));
+  const Variable images(normalized_images(data.train, rows, normalization));
   const Variable loss = cross_entropy((*model)(images), labels);
   loss.backward();
   std::vector<Variable> filters;
@@ -73,7 +63,7 @@ Json look_at(const Dataset& data, const std::string& init, bool norm, uint64_t s
 std::vector<double> of(const std::vector<Json>& seeds, const char* key) {
   std::vector<double> values;
   for (const Json& s : seeds)
-    values.push_back(s.at(key).is_array() ? s.at(key).back().get<double>() : s.at(key).get<double>());
+    values.push_back(number_of(s.at(key).is_array() ? s.at(key).back() : s.at(key)));
   return values;
 }
 
@@ -82,7 +72,7 @@ Series means_of(const Json& seed, const std::string& label, size_t color, bool d
   line.label = label;
   line.color = palette(color);
   line.dashed = dashed;
-  line.y = seed.at("means").get<std::vector<double>>();
+  line.y = numbers_of(seed.at("means"));
   for (size_t i = 0; i < line.y.size(); ++i) line.x.push_back(static_cast<double>(i + 1));
   return line;
 }
@@ -92,13 +82,18 @@ Outcome measure(Laboratory& lab) {
   Chart chart{"", "residual block", "mean of the channels' |means|", {}};
   chart.log_y = true;
   size_t good = 0, all = 0;
+  std::optional<Normalization> normalization;  // a pass over all images, where anything is left to measure
+  auto look = [&](const char* init, bool norm, uint64_t seed) {
+    if (!normalization) normalization = make_normalization("standard", lab.data());
+    return look_at(lab.data(), *normalization, init, norm, seed);
+  };
   for (const char* init : {"kaiming", "xavier"}) {
     std::vector<Json> on, off;
     for (int64_t i = 0; i < lab.seeds(); ++i)
       for (bool norm : {true, false})
         (norm ? on : off)
             .push_back(lab.unit(fmt::format("{}-{}-{}", init, norm ? "bn" : "plain", lab.seed(i)),
-                                [&] { return look_at(lab.data(), init, norm, lab.seed(i)); }));
+                                [&] { return look(init, norm, lab.seed(i)); }));
     for (size_t i = 0; i < on.size(); ++i) {
       auto ratio = [&](const char* key) { return of({off[i]}, key)[0] / of({on[i]}, key)[0]; };
       ++all;
@@ -120,7 +115,7 @@ Outcome measure(Laboratory& lab) {
     chart.series.push_back(means_of(on[0], fmt::format("{}, with batch norm", init), 0, second));
     chart.series.push_back(means_of(off[0], fmt::format("{}, without", init), 1, second));
   }
-  o.verdict = good == all ? Verdict::reproduced : good > 0 ? Verdict::partly : Verdict::not_reproduced;
+  o.verdict = verdict_of(good, all);
   o.why = fmt::format(
       "In {} of {} pairs of networks the one without batch norm had channel means ten times, kurtosis four "
       "times "
@@ -130,20 +125,18 @@ Outcome measure(Laboratory& lab) {
   return o;
 }
 
-const RegisterExperiment bjorck({50,
-                                 "bjorck-initialization",
-                                 "Bjorck et al. 2018, sections 3.2 and 3.3 (arXiv 1806.02375)",
-                                 "Before any training a deep network without batch norm has channel means "
-                                 "that grow with depth and gradients with heavy tails; "
-                                 "with it neither.",
-                                 "ResNet-110, one batch of 128 images, He and Xavier weights, in every seed "
-                                 "without against with batch norm: the last block's "
-                                 "channel means at least 10 times, the kurtosis of the middle filter's "
-                                 "gradient at least 4 times, its largest over its median "
-                                 "entry at least 10 times.",
-                                 "cifar10",
-                                 {{"full", "", 0, 5, 3}},
-                                 measure});
+const RegisterExperiment bjorck(
+    {.place = 50,
+     .name = "bjorck-initialization",
+     .paper = "Bjorck et al. 2018, sections 3.2 and 3.3 (arXiv 1806.02375)",
+     .claim = "Before any training a deep network without batch norm has channel means that grow with depth "
+              "and gradients with heavy tails; with it neither.",
+     .rule = "ResNet-110, one batch of 128 images, He and Xavier weights, in every seed without against with "
+             "batch norm: the last block's channel means at least 10 times, the kurtosis of the middle "
+             "filter's gradient at least 4 times, its largest over its median entry at least 10 times.",
+     .data = "cifar10",
+     .extents = {{"full", "", 0, 5, 3}},
+     .measure = measure});
 
 }  // namespace
 }  // namespace sigma::app

@@ -20,7 +20,7 @@ std::string chart_csv(const Chart& chart);  // a row a point: series, x, y, low,
 // Without the charts.
 Json outcome_json(const Tested& tested);
 Tested tested_from(const Json& json, const Experiment& experiment, const std::string& place);
-// Of experiments that were run; `folder` is where each has its page, by name.
+// Of experiments that were run, each of which has its page in the folder of its name beside the index.
 std::string index_html(const std::vector<Tested>& all);
 
 }  // namespace sigma::app

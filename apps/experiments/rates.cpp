@@ -44,9 +44,7 @@ Outcome measure_rates(Laboratory& lab) {
     good += largest[1][i] >= 5 * largest[0][i] && largest[1][i] > 0 ? 1 : 0;
   o.findings.push_back({"largest rate that trains, with batch norm", "", median_text(largest[1], "{:g}")});
   o.findings.push_back({"largest rate that trains, without", "", median_text(largest[0], "{:g}")});
-  o.verdict = good == largest[0].size() ? Verdict::reproduced
-              : good > 0                ? Verdict::partly
-                                        : Verdict::not_reproduced;
+  o.verdict = verdict_of(good, largest[0].size());
   o.why = fmt::format(
       "The largest rate that trains is {} with batch norm and {} without. Each at its best rate, {} and {}, "
       "they end "
@@ -112,9 +110,7 @@ Outcome measure_batches(Laboratory& lab) {
   }
   const double small = medians[1].front() - medians[0].front(), large = medians[1].back() - medians[0].back();
   const bool wins = small > 1, behind = large < 0;
-  o.verdict = wins && behind   ? Verdict::reproduced
-              : wins || behind ? Verdict::partly
-                               : Verdict::not_reproduced;
+  o.verdict = verdict_of(size_t{wins} + size_t{behind}, 2);
   o.why = fmt::format(
       "Group norm is {:.1f} points {} batch norm with two images a step, and {:.1f} points {} with 128.",
       std::abs(small), small > 0 ? "ahead of" : "behind", std::abs(large), large > 0 ? "ahead" : "behind");
@@ -125,26 +121,25 @@ Outcome measure_batches(Laboratory& lab) {
 }
 
 const RegisterExperiment rates(
-    {60,
-     "largest-rate",
-     "Ioffe and Szegedy 2015, section 4.2.1; Bjorck et al. 2018, section 3.1",
-     "The largest learning rate that trains is several times larger with batch norm.",
-     "LeNet-5 on MNIST, eight rates: in every seed the largest with a final training loss below ln(10) / 2 "
-     "is at least five times that "
-     "without batch norm.",
-     "mnist",
-     {{"full", "", 300, 5, 4}},
-     measure_rates});
+    {.place = 60,
+     .name = "largest-rate",
+     .paper = "Ioffe and Szegedy 2015, section 4.2.1; Bjorck et al. 2018, section 3.1",
+     .claim = "The largest learning rate that trains is several times larger with batch norm.",
+     .rule = "LeNet-5 on MNIST, eight rates: in every seed the largest with a final training loss below "
+             "ln(10) / 2 is at least five times that without batch norm.",
+     .data = "mnist",
+     .extents = {{"full", "", 300, 5, 4}},
+     .measure = measure_rates});
 const RegisterExperiment batches(
-    {240,
-     "group-norm-batches",
-     "Wu and He 2018 (arXiv 1803.08494)",
-     "Group norm is better than batch norm with small batches, and a little worse with large ones.",
-     "By medians over the seeds group norm is more than one point ahead with 2 images a step, and behind "
-     "with 128.",
-     "cifar10",
-     {{"reduced", "one epoch of 10,000 images", 1, 3, 12}, {"full", "", 5, 3, 60}},
-     measure_batches});
+    {.place = 240,
+     .name = "group-norm-batches",
+     .paper = "Wu and He 2018 (arXiv 1803.08494)",
+     .claim = "Group norm is better than batch norm with small batches, and a little worse with large ones.",
+     .rule = "By medians over the seeds group norm is more than one point ahead with 2 images a step, and "
+             "behind with 128.",
+     .data = "cifar10",
+     .extents = {{"reduced", "one epoch of 10,000 images", 1, 3, 12}, {"full", "", 5, 3, 60}},
+     .measure = measure_batches});
 
 }  // namespace
 }  // namespace sigma::app

@@ -81,18 +81,19 @@ Outcome measure(Laboratory& lab) {
   return o;
 }
 
-const RegisterExperiment udacity({80,
-                                  "udacity-grid",
-                                  "Udacity deep-learning course, Batch_Normalization_Lesson.ipynb (2017)",
-                                  "Whatever the activation, the rate and the initial weights, the same "
-                                  "network ends higher with batch norm.",
-                                  "In the six cells with weights of deviation 0.05 the median with batch "
-                                  "norm is above that without, and within 1.5 points of "
-                                  "the published accuracy where there is one for this number of steps.",
-                                  "mnist",
-                                  {{"reduced", "2,000 steps a cell instead of 50,000", 2000, 3, 4},
-                                   {"full", "", 50000, 3, 100}},
-                                  measure});
+const RegisterExperiment udacity(
+    {.place = 80,
+     .name = "udacity-grid",
+     .paper = "Udacity deep-learning course, Batch_Normalization_Lesson.ipynb (2017)",
+     .claim = "Whatever the activation, the rate and the initial weights, the same network ends higher with "
+              "batch norm.",
+     .rule =
+         "In the six cells with weights of deviation 0.05 the median with batch norm is above that without, "
+         "and within 1.5 points of the published accuracy where there is one for this number of steps.",
+     .data = "mnist",
+     .extents = {{"reduced", "2,000 steps a cell instead of 50,000", 2000, 3, 4},
+                 {"full", "", 50000, 3, 100}},
+     .measure = measure});
 
 }  // namespace
 }  // namespace sigma::app

@@ -57,8 +57,7 @@ LossAndGradient at_weights(Module& model, const Variable& images, const Tensor& 
 
 double norm_of(const std::vector<Tensor>& tensors) {
   double squares = 0;
-  for (const Tensor& t : tensors)
-    for (double v : t.to_vector()) squares += v * v;
+  for (const Tensor& t : tensors) squares += norm2(t) * norm2(t);
   return std::sqrt(squares);
 }
 

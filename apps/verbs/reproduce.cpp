@@ -62,8 +62,8 @@ class Reproduce : public Verb {
                          time_text(60 * j.extent.minutes)));
       return 0;
     }
+    apply_threads(o);
     install_signal_handlers();
-    std::vector<std::string> left_out;
     for (size_t i = 0; i < jobs.size(); ++i) {
       double left = 0;
       for (size_t k = i; k < jobs.size(); ++k) left += jobs[k].extent.minutes;
@@ -74,7 +74,6 @@ class Reproduce : public Verb {
         test(o, jobs[i]);
       } catch (const Error& e) {
         if (e.kind() != ErrorKind::io || jobs[i].experiment.data.empty() || !all_) throw;
-        left_out.push_back(jobs[i].experiment.name);
         note(fmt::format("{} left out: {}", jobs[i].experiment.name, e.what()));
       }
     }
@@ -108,7 +107,7 @@ class Reproduce : public Verb {
     const double budget = parse_budget(budget_);
     double used = 0;
     for (const Job& j : jobs) used += j.extent.minutes;
-    // Those that the smallest sizes leave no time for go, the dearest first.
+    // Those that the smallest sizes leave no time for go, the dearest first, but for the last.
     while (used > budget && jobs.size() > 1) {
       auto dearest = std::max_element(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) {
         return a.extent.minutes < b.extent.minutes;
