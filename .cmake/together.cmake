@@ -29,14 +29,21 @@ sigma_together(sigma_layers networks layers/networks/e*.cpp layers/networks/n*.c
 sigma_together(sigma_optim optim optim/*.cpp)
 sigma_together(sigma_data data data/catalog.cpp data/dataset.cpp data/dataset_table.cpp data/loader.cpp
                data/transforms/*.cpp data/synthetic/objects.cpp)
-sigma_together(sigma_training training apps/training/[efinpt]*.cpp)
+sigma_together(sigma_data folders data/formats/folder_*.cpp data/formats/image_*.cpp data/synthetic/digits.cpp)
+sigma_together(sigma_data formats data/formats/[cegijp][!m]*.cpp)
+sigma_together(sigma_training training apps/training/[!c]*.cpp)
 sigma_together(sigma_training checkpoint apps/training/c*.cpp)
 if(SIGMA_BUILD_PROGRAM)
   sigma_together(sigma_app_lib flags apps/flags/*.cpp)
   sigma_together(sigma_app_lib run apps/run/*.cpp)
   sigma_together(sigma_app_lib pages apps/report/comparison*.cpp apps/report/spectrum.cpp)
+  sigma_together(sigma_report report apps/report/c[!o]*.cpp apps/report/p*.cpp apps/report/run_page*.cpp apps/report/drawing.cpp)
+  sigma_together(sigma experiments apps/experiments/experiment.cpp apps/experiments/page.cpp apps/experiments/slope.cpp)
   foreach(family bench data compare compress train)
     sigma_together(sigma ${family} apps/verbs/${family}*.cpp)
   endforeach()
   sigma_together(sigma checkpoint apps/verbs/eval.cpp apps/verbs/outcomes.cpp apps/verbs/predict.cpp apps/verbs/fine_tune.cpp apps/verbs/saved_model.cpp)
+  sigma_together(sigma looks apps/verbs/completion.cpp apps/verbs/env.cpp apps/verbs/gradcheck.cpp apps/verbs/man.cpp
+                 apps/verbs/load_data.cpp apps/verbs/lr_find.cpp apps/verbs/reproduce.cpp apps/verbs/summary*.cpp
+                 apps/verbs/shades.cpp apps/verbs/spectrum.cpp)
 endif()

@@ -132,9 +132,9 @@ class Rows {
   Bytes row_, above_;  // the filter's number first
 };
 
-class Checker {
+class PngChecker {
  public:
-  Checker(const Bytes& bytes, const std::string& place) : bytes_(bytes), place_(place) {}
+  PngChecker(const Bytes& bytes, const std::string& place) : bytes_(bytes), place_(place) {}
 
   void check() {
     for (size_t at = kSignature; !ended_;) at = chunk(at);
@@ -285,6 +285,6 @@ class Checker {
 
 }  // namespace
 
-void check_png(const Bytes& bytes, const std::string& place) { Checker(bytes, place).check(); }
+void check_png(const Bytes& bytes, const std::string& place) { PngChecker(bytes, place).check(); }
 
 }  // namespace sigma
