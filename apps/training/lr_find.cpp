@@ -7,6 +7,8 @@ namespace sigma {
 namespace {
 
 constexpr double kApart = 3;    // rates of neighbouring trials
+constexpr double kFine = 2;     // no trial is asked for between neighbours that are nearer
+constexpr double kSame = 1.15;  // rates that are not worth telling apart
 constexpr double kFall = 0.95;  // of the first loss: what counts as training
 
 using OnStep = std::function<bool(const LrFindEvent&)>;
@@ -91,6 +93,17 @@ std::vector<LrTrial> by_rate(std::vector<LrTrial> trials) {
   return trials;
 }
 
+double apart(double a, double b) { return std::max(a / b, b / a); }
+
+// The rate where the parabola through three trials over the logarithm of the rate is least; that of the one
+// in the middle, which is the best, where all lie on a line.
+double least_of_parabola(const LrTrial& below, const LrTrial& best, const LrTrial& above) {
+  const double x0 = std::log(below.lr / best.lr), x1 = std::log(above.lr / best.lr);
+  const double y0 = below.loss - best.loss, y1 = above.loss - best.loss;
+  const double bend = x0 * y1 - x1 * y0;
+  return bend == 0 ? best.lr : best.lr * std::exp((x0 * x0 * y1 - x1 * x1 * y0) / (2 * bend));
+}
+
 }  // namespace
 
 LrFindResult find_lr(const MakeTrainer& make, const LrFindOptions& o, const OnStep& on_step) {
@@ -140,7 +153,13 @@ double next_trial(const std::vector<LrTrial>& trials) {
   const std::vector<LrTrial> t = by_rate(trials);
   const auto best = std::min_element(t.begin(), t.end(), less_loss);
   if (best == t.end() - 1 && std::isfinite(best->loss)) return best->lr * kApart;
-  return best == t.begin() ? best->lr / kApart : 0;
+  if (best == t.begin()) return best->lr / kApart;
+  const LrTrial &below = *(best - 1), &above = *(best + 1);
+  for (const LrTrial* beyond : {&above, &below})
+    if (!std::isfinite(beyond->loss))
+      return apart(beyond->lr, best->lr) > kFine ? std::sqrt(best->lr * beyond->lr) : 0;
+  const double lr = least_of_parabola(below, *best, above);
+  return apart(lr, best->lr) > kSame ? lr : 0;
 }
 
 double suggest_lr(const std::vector<LrFindPoint>& points, const std::vector<LrTrial>& trials) {
@@ -150,11 +169,10 @@ double suggest_lr(const std::vector<LrFindPoint>& points, const std::vector<LrTr
   if (lr == 0 || points.empty() || (!t.empty() && !(best->loss < kFall * points.front().smoothed)))
     fail(ErrorKind::usage, "lr-find", "the loss falls at no rate that was tried; the network does not train");
   if (t.empty() || best == t.begin() || best == t.end() - 1) return lr;
-  const double below = (best - 1)->loss, above = (best + 1)->loss;
-  if (!std::isfinite(above) || !std::isfinite(below)) return lr;
-  // The parabola through (-1, below), (0, best), (1, above); at most half a step from the best.
-  const double bend = below - 2 * best->loss + above;
-  return bend > 0 ? lr * std::pow(kApart, 0.5 * (below - above) / bend) : lr;
+  const LrTrial &below = *(best - 1), &above = *(best + 1);
+  if (!std::isfinite(above.loss) || !std::isfinite(below.loss)) return lr;
+  const double least = least_of_parabola(below, *best, above);
+  return apart(least, lr) > kSame ? lr : least;
 }
 
 }  // namespace sigma

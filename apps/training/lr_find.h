@@ -64,13 +64,14 @@ double sweep_lr(const std::vector<LrFindPoint>& points);
 // Where the short runs begin: sweep_lr, or, where that is 0, a tenth of the highest rate that did no harm.
 double first_trial(const std::vector<LrFindPoint>& points);
 
-// The rate of the next short run: a factor of three beyond the best so far on the side where none was tried
-// yet, the higher first, so that the best comes to lie between two others. 0: it does.
+// The rate of the next short run. First a factor of three beyond the best so far on the side where none was
+// tried yet, the higher first, until the best lies between two others. Then where the parabola through the
+// three over the logarithm of the rate is least, while that is more than 15% away from the best; where a
+// neighbour diverged, halfway to it while it is more than a factor of two away. 0: enough is known.
 double next_trial(const std::vector<LrTrial>& trials);
 
-// The rate to train with: the least of the parabola through the logarithm of the rate and the loss of the
-// best trial and its two neighbours, where it has two that came to an end; else the best trial's. Without
-// trials sweep_lr.
+// The rate to train with: that of the best trial, or the least of the parabola where that is less than 15%
+// away: no rate that did not train. Without trials sweep_lr.
 //
 // The sweep alone is no law: a network that must leave a plateau needs longer than a sweep stays at any rate,
 // and the best share of the rate where the sweep's loss is least varies from a hundredth to a half.

@@ -55,7 +55,7 @@ TEST_CASE("the sweep's rate is half that of the least loss, and less where the f
   CHECK(first_trial({}) == 0);
 }
 
-TEST_CASE("short runs go on until the best lies between two others, whose parabola gives the rate",
+TEST_CASE("short runs go on until the best lies between two others, and at what their parabola says",
           "[training]") {
   const std::vector<LrFindPoint> swept = curve({2, 2});
   // The search over a loss that is a parabola itself in the logarithm of the rate finds its bottom.
@@ -76,13 +76,20 @@ TEST_CASE("short runs go on until the best lies between two others, whose parabo
     const auto trials = search(first, [](double lr) { return lr > 0.2 ? HUGE_VAL : 1 - lr; });
     const double best = suggest_lr(swept, trials);
     CHECK(best <= 0.2);
-    CHECK(best > 0.2 / 3);
+    CHECK(best > 0.2 / 2);
     CHECK(next_trial(trials) == 0);
   }
   CHECK(next_trial({}) == 0);
   CHECK(next_trial({{0.1, 1}}) == Approx(0.3));
   CHECK(next_trial({{0.1, 1}, {0.3, 2}}) == Approx(0.1 / 3));
   CHECK(next_trial({{0.1, HUGE_VAL}, {0.1 / 3, HUGE_VAL}}) == Approx(0.1 / 9));
+  // Where the loss is no parabola the rate is one that was tried.
+  const std::vector<LrTrial> three{{0.1, 1.3}, {0.3, 1}, {0.9, 1.2}};
+  CHECK(next_trial(three) == 0);
+  CHECK(suggest_lr(swept, three) == Approx(0.3 * std::pow(3, 0.1)));  // 12% away
+  CHECK(next_trial({{0.1, 2}, {0.3, 1}, {0.9, 1.2}}) == Approx(0.3 * std::pow(3, 1 / 3.)));
+  CHECK(suggest_lr(swept, {{0.1, 2}, {0.3, 1}, {0.9, 1.2}}) == 0.3);
+  CHECK(suggest_lr(swept, {{0.1, 2}, {0.3, 1}, {0.43, 1.8}, {0.9, 1.2}}) == 0.3);
   // Nothing trains.
   const std::string message = "lr-find: the loss falls at no rate that was tried";
   CHECK(error_of([&] { suggest_lr(swept, {{0.1, 1.95}, {0.3, HUGE_VAL}}); }).find(message) == 0);
