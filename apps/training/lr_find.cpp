@@ -116,16 +116,22 @@ LrFindResult find_lr(const MakeTrainer& make, const LrFindOptions& o, const OnSt
     sweep(*trainer, o, on_step, result);
   }
   const int64_t steps = run_steps > 1 ? std::min(run_steps, o.trial_steps) : o.trial_steps;
-  double lr = first_trial(result.points);
+  double lr = to_two_digits(first_trial(result.points));
   while (lr > 0 && static_cast<int64_t>(result.trials.size()) < o.trials) {
     LrTrial trial{lr, 0};
     const auto trainer = fresh(make);
     if (!run_trial(*trainer, steps, static_cast<int64_t>(result.trials.size()) + 1, on_step, trial)) break;
     result.trials.push_back(trial);
-    lr = next_trial(result.trials);
+    lr = to_two_digits(next_trial(result.trials));
   }
   result.suggestion = suggest_lr(result.points, result.trials);
   return result;
+}
+
+double to_two_digits(double lr) {
+  if (!(lr > 0)) return lr;
+  const double power = std::floor(std::log10(lr)) - 1, unit = std::pow(10, std::abs(power));
+  return power < 0 ? std::round(lr * unit) / unit : std::round(lr / unit) * unit;
 }
 
 double sweep_lr(const std::vector<LrFindPoint>& points) {
@@ -155,9 +161,9 @@ double next_trial(const std::vector<LrTrial>& trials) {
   if (best == t.end() - 1 && std::isfinite(best->loss)) return best->lr * kApart;
   if (best == t.begin()) return best->lr / kApart;
   const LrTrial &below = *(best - 1), &above = *(best + 1);
-  for (const LrTrial* beyond : {&above, &below})
-    if (!std::isfinite(beyond->loss))
-      return apart(beyond->lr, best->lr) > kFine ? std::sqrt(best->lr * beyond->lr) : 0;
+  for (const LrTrial* beside : {&above, &below})
+    if (apart(beside->lr, best->lr) > kFine) return std::sqrt(best->lr * beside->lr);
+  if (!std::isfinite(above.loss) || !std::isfinite(below.loss)) return 0;
   const double lr = least_of_parabola(below, *best, above);
   return apart(lr, best->lr) > kSame ? lr : 0;
 }

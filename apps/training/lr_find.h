@@ -17,7 +17,7 @@ struct LrFindOptions {
   int64_t steps = 300;        // of the sweep; at least 20
   double smoothing = 0.9;     // of the average of losses, bias-corrected as in Adam; 0 to less than 1
   double explosion = 4;       // the sweep ends where the average is above so many times its least
-  int64_t trials = 8;         // short runs at most; 0: the sweep alone
+  int64_t trials = 10;        // short runs at most; 0: the sweep alone
   int64_t trial_steps = 300;  // of each, at least 20; less where the run that is meant has fewer
 };
 
@@ -65,10 +65,14 @@ double sweep_lr(const std::vector<LrFindPoint>& points);
 double first_trial(const std::vector<LrFindPoint>& points);
 
 // The rate of the next short run. First a factor of three beyond the best so far on the side where none was
-// tried yet, the higher first, until the best lies between two others. Then where the parabola through the
-// three over the logarithm of the rate is least, while that is more than 15% away from the best; where a
-// neighbour diverged, halfway to it while it is more than a factor of two away. 0: enough is known.
+// tried yet, the higher first, until the best lies between two others; then halfway to a neighbour that is
+// more than a factor of two away, the higher first; then where the parabola through the three over the
+// logarithm of the rate is least, while that is more than 15% away from the best. 0: enough is known.
 double next_trial(const std::vector<LrTrial>& trials);
+
+// The rate with two digits, the number that its text would be read as. Short runs have such rates, so that
+// what is suggested, and printed, is what was tried.
+double to_two_digits(double lr);
 
 // The rate to train with: that of the best trial, or the least of the parabola where that is less than 15%
 // away: no rate that did not train. Without trials sweep_lr.
