@@ -101,7 +101,8 @@ std::vector<double> numbers_of(const Json& array) {
 
 double median_of(std::vector<double> values) {
   if (values.empty()) return std::nan("");
-  std::sort(values.begin(), values.end());
+  std::sort(values.begin(), values.end(),  // NaNs last
+            [](double a, double b) { return a < b || (std::isnan(b) && !std::isnan(a)); });
   const size_t n = values.size();
   return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }

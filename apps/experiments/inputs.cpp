@@ -116,9 +116,9 @@ Outcome measure_covariance(Laboratory& lab) {
   return o;
 }
 
-const std::vector<std::string> kRates{"0.01", "0.03", "0.1", "0.3"};
+const std::vector<std::string> kRates{"0.03", "0.1", "0.3", "1", "3"};
 
-// Mean training loss since the measurement before the last.
+// Mean training loss since the measurement before the last; of a run that diverged infinite.
 std::vector<double> last_losses(const std::vector<const ArmRun*>& runs) {
   std::vector<double> all;
   for (const ArmRun* r : runs)
@@ -140,7 +140,8 @@ Outcome measure_whitened(Laboratory& lab) {
                            "--momentum",     "0",
                            "--weight-decay", "0",
                            "--batch-norm",   "on,off",
-                           "--eval-every",   "100"});
+                           "--eval-every",   "100",
+                           "--eval-images",  "1000"});
   Outcome o;
   // By batch norm and form of the input, of the best rate.
   std::vector<double> best[2][2];
@@ -176,7 +177,8 @@ Outcome measure_whitened(Laboratory& lab) {
     o.plates.push_back({"accuracy", "Final test accuracy by the rate; medians and range.", chart});
   o.notes.push_back(
       "What is compared is how fast the training loss falls. Whitening makes noise as large as everything "
-      "else, which test accuracy shows.");
+      "else, which test accuracy shows. A first version ended at rate 0.3, which was the best of whitened "
+      "pixels and so perhaps not the best they have.");
   return o;
 }
 
@@ -199,11 +201,11 @@ const RegisterExperiment whitened(
      .name = "whitened-input",
      .paper = "LeCun et al. 1998, section 4.3",
      .claim = "Networks learn faster from inputs that are decorrelated, too, than from standardized ones.",
-     .rule = "Three layers of rectifiers on MNIST, 1,000 steps, four rates: in every seed the mean training "
+     .rule = "Three layers of rectifiers on MNIST, 500 steps, five rates: in every seed the mean training "
              "loss of the last 100 steps without batch norm is smaller with ZCA-whitened than with "
              "standardized pixels, each at the rate that is best for it by the median.",
      .data = "mnist",
-     .extents = {{"full", "", 1000, 5, 4}},
+     .extents = {{"full", "", 500, 5, 3}},
      .measure = measure_whitened});
 
 }  // namespace

@@ -104,7 +104,7 @@ const RegisterExperiment ioffe_percentiles(
              "smaller. Of the reduced 6,000 steps: 90% in at most half of the steps (never counts as the "
              "length of the run), at least 0.5 points higher, and the same of the drift.",
      .data = "mnist",
-     .extents = {{"reduced", "6,000 steps instead of 50,000", 6000, 5, 2}, {"full", "", 50000, 3, 12}},
+     .extents = {{"reduced", "6,000 steps instead of 50,000", 6000, 5, 2}, {"full", "", 50000, 3, 10}},
      .measure = measure});
 
 }  // namespace

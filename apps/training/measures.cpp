@@ -11,13 +11,16 @@
 namespace sigma {
 namespace {
 
+// NaNs last.
 std::vector<double> sorted(const Tensor& values) {
   std::vector<double> v = values.to_vector();
-  std::sort(v.begin(), v.end());
+  std::sort(v.begin(), v.end(),
+            [](double a, double b) { return a < b || (std::isnan(b) && !std::isnan(a)); });
   return v;
 }
 
 double percentile_of(const std::vector<double>& ascending, double q) {
+  if (std::isnan(ascending.back())) return std::nan("");
   const double at = q / 100 * static_cast<double>(ascending.size() - 1);
   const auto below = static_cast<size_t>(at);
   const size_t above = std::min(below + 1, ascending.size() - 1);

@@ -11,7 +11,7 @@
 namespace sigma {
 
 // The q-th percentiles, q in 0..100, by linear interpolation between order statistics as numpy.percentile.
-// NaN of no values. Throws kind usage for q out of range.
+// NaN of no values, and when one is NaN. Throws kind usage for q out of range.
 std::vector<double> percentiles(const Tensor& values, const std::vector<double>& q);
 
 // E[(x - m)^4] / E[(x - m)^2]^2: 3 of a normal distribution, more where tails are heavy; NaN of constant

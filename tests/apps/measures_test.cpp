@@ -78,6 +78,8 @@ TEST_CASE("ranks and the orthogonality gap are what they are of matrices that ar
   CHECK(percentile_drift({0, 0, 0}, {1, 3, 2}, {2, 2, 2}) == Approx(1.5));
   CHECK(percentile_drift({1}, {1}, {1}) == 0);
   CHECK(std::isnan(percentiles(Tensor::empty({0}), {50})[0]));
+  for (double p : percentiles(Tensor::from<double>({2, std::nan(""), 1}, {3}), {0, 50, 100}))
+    CHECK(std::isnan(p));
   CHECK(error_of([] { percentiles(Tensor::ones({2}), {101}); }).find("0..100, got 101") != std::string::npos);
   CHECK(error_of([] { trace_rank(Tensor::ones({2})); }).find("expected a matrix") != std::string::npos);
 }
