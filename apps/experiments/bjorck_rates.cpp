@@ -54,8 +54,7 @@ Outcome measure(Laboratory& lab) {
   o.verdict = verdict_of(size_t{failed == all} + size_t{held == all} + size_t{low}, 3);
   o.why = fmt::format(
       "At rate 0.1 {} of {} networks without batch norm diverged, and {} of {} with it. The best rate "
-      "without "
-      "is {:g} ({:.1f}%), with it {:g} ({:.1f}%).",
+      "without is {:g} ({:.1f}%), with it {:g} ({:.1f}%).",
       failed, all, all - held, all, rate_of_best[0], 100 * best[0], rate_of_best[1], 100 * best[1]);
   for (const Chart& chart : value_charts(c))
     o.plates.push_back({"accuracy", "Final test accuracy by the rate; medians and range.", chart});

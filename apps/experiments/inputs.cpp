@@ -194,7 +194,7 @@ const RegisterExperiment input_covariance(
          "a tenth of the loss that can go is left after fewer steps of whitened than of standardized "
          "pixels, of those than of pixels in 0..1.",
      .data = "mnist",
-     .extents = {{"full", "", 2000, 5, 3}},
+     .extents = {{"full", "", 2000, 5, 2}},
      .measure = measure_covariance});
 const RegisterExperiment whitened(
     {.place = 44,

@@ -1,6 +1,6 @@
-// ActivationNoise: what "noisy" batch norm adds behind a batch norm (Santurkar et al. 2018, section 2.1 and
-// appendix A), a shift of distributions that no normalization takes back. In training, with j a channel, i an
-// element of it and t the step,
+// ActivationNoise: what "noisy" batch norm adds behind a batch norm (Santurkar et al. 2018, section 2.1), a
+// shift of distributions that no normalization takes back. In training, with j a channel and i an element of
+// it,
 //
 //   y_i = s_i x_i + m_i,   m_i uniform in mu_j +- spread,   s_i normal of mean sigma_j and deviation spread
 //   mu_j uniform in +- mean, sigma_j uniform in [1, deviation], both drawn anew at every step

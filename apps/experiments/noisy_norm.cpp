@@ -103,17 +103,16 @@ Outcome measure_noisy(Laboratory& lab) {
   o.verdict = verdict_of(near + better + moving, 3 * final[0].size());
   o.why = fmt::format(
       "Of {} seeds the noisy network's final loss was within 10% of that with batch norm in {} and below "
-      "that "
-      "without in {}, while the distributions of its layers moved more than those without in {}.",
+      "that without in {}, while the distributions of its layers moved more than those without in {}.",
       final[0].size(), near, better, moving);
   o.plates.push_back({"loss", "Losses of the batches, medians over the seeds and their range.",
                       chart_over_steps(lab, "loss", "training loss", lab.extent().steps, nets)});
   o.notes.push_back(kVggNote);
   o.notes.push_back(
-      "The noise is that of the paper's appendix: each step every channel draws a mean in +-0.5 and a scale "
-      "in "
-      "1..1.25, around which the noise of each value is spread by 0.1. Drift: the way of a channel's median "
-      "over the width between its 15th and 85th percentile, the median over 16 channels.");
+      "The noise is what the paper describes, with numbers of ours: each step every channel draws a mean in "
+      "+-0.5 and a scale in 1..1.25, around which the noise of each value is spread by 0.1. Drift: the way "
+      "of "
+      "a channel's median over the width between its 15th and 85th percentile, the median over 16 channels.");
   return o;
 }
 

@@ -66,8 +66,7 @@ Outcome measure(Laboratory& lab) {
   o.verdict = verdict_of(sooner + higher + steadier, 3 * on.size());
   o.why = fmt::format(
       "Of {} seeds batch norm reached {:.0f}% in at most half of the steps in {}, ended high enough in {}, "
-      "and "
-      "had the smaller drift of percentiles in {}.",
+      "and had the smaller drift of percentiles in {}.",
       on.size(), 100 * accuracy, sooner, higher, steadier);
   o.findings = {
       {fmt::format("steps to {:.0f}%, with batch norm", 100 * accuracy), "", median_text(fast)},

@@ -10,10 +10,8 @@ namespace sigma::app {
 
 const char* const kVggNote =
     "Plain gradient descent at rate 0.03, batches of 128, He initial weights. The paper's rate is 0.1, at "
-    "which "
-    "this network without batch norm stays near the loss of chance for its first 60 steps; the rate was "
-    "chosen "
-    "by training losses, before anything else was measured.";
+    "which this network without batch norm stays near the loss of chance for its first 60 steps; the rate "
+    "was chosen by training losses, before anything else was measured.";
 
 namespace {
 

@@ -59,8 +59,7 @@ Outcome measure_shift(Laboratory& lab) {
   o.verdict = verdict_of((seeds - less[0]) + (seeds - less[2]), 2 * seeds);
   o.why = fmt::format(
       "Batch norm had the smaller change of gradients in {} of {} seeds ({} relative to the gradient) and "
-      "the "
-      "smaller angle in {}.",
+      "the smaller angle in {}.",
       less[0], seeds, less[1], less[2]);
   o.notes.push_back(kVggNote);
   return o;
