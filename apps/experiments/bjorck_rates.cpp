@@ -80,8 +80,8 @@ const RegisterExperiment bjorck_rates(
          "above 1,000 or not finite) and none with it, and the best rate without, by median test "
          "accuracy, is at most 0.01.",
      .data = "cifar10",
-     .extents = {{"reduced", "ResNet-20, one epoch of 2,000 images in batches of 32", 62, 3, 5},
-                 {"full", "", 3910, 3, 3000}},
+     .extents = {{"reduced", "ResNet-20, one epoch of 2,000 images in batches of 32", 62, 3, 3},
+                 {"full", "", 3910, 3, 800}},
      .measure = measure});
 
 }  // namespace

@@ -46,20 +46,20 @@ inline Noise draw_noise(const Tensor& x, const NoiseOptions& o, const Rng& strea
   dispatch_stored(x.dtype(), "noise", [&](auto zero) {
     using T = decltype(zero);
     T *scale = noise.scale.template mutable_data<T>(), *shift = noise.shift.template mutable_data<T>();
-    parallel_ranges(x.numel(), int64_t{1} << 14, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t image = i / (channels * places), rest = i % (channels * places);
-        const int64_t c = planes ? rest / places : rest % channels,
-                      place = planes ? rest % places : rest / channels;
-        // 64 bits make three numbers of 21: two for a normal one by Box and Muller.
-        const uint64_t bits = stream.bits_at(static_cast<uint64_t>((image * places + place) * channels + c));
-        auto uniform = [&](int shifted) { return static_cast<double>(bits >> shifted & 0x1FFFFF) * 0x1p-21; };
-        const double normal =
-            std::sqrt(-2 * std::log(1 - uniform(0))) * std::cos(2 * std::numbers::pi * uniform(21));
-        const auto j = static_cast<size_t>(c);
-        scale[i] = static_cast<T>(static_cast<float>(sigma[j] + o.spread * normal));
-        shift[i] = static_cast<T>(static_cast<float>(mu[j] + o.spread * (2 * uniform(42) - 1)));
-      }
+    parallel_for(x.dim(0), [&](int64_t image) {
+      for (int64_t place = 0; place < places; ++place)
+        for (int64_t c = 0; c < channels; ++c) {
+          const int64_t element = (image * places + place) * channels + c;
+          const int64_t at = planes ? (image * channels + c) * places + place : element;
+          // 64 bits make three numbers of 21: two for a normal one by Box and Muller.
+          const uint64_t bits = stream.bits_at(static_cast<uint64_t>(element));
+          auto uniform = [&](int low) { return static_cast<double>(bits >> low & 0x1FFFFF) * 0x1p-21; };
+          const double normal =
+              std::sqrt(-2 * std::log(1 - uniform(0))) * std::cos(2 * std::numbers::pi * uniform(21));
+          const auto j = static_cast<size_t>(c);
+          scale[at] = static_cast<T>(static_cast<float>(sigma[j] + o.spread * normal));
+          shift[at] = static_cast<T>(static_cast<float>(mu[j] + o.spread * (2 * uniform(42) - 1)));
+        }
     });
   });
   return noise;
