@@ -101,15 +101,16 @@ std::vector<double> numbers_of(const Json& array) {
 
 double median_of(std::vector<double> values) {
   if (values.empty()) return std::nan("");
-  std::sort(values.begin(), values.end());
+  std::sort(values.begin(), values.end(),  // NaNs last
+            [](double a, double b) { return a < b || (std::isnan(b) && !std::isnan(a)); });
   const size_t n = values.size();
   return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-std::string median_text(std::vector<double> values, const char* format) {
+std::string median_text(std::vector<double> values, const char* format, const char* not_finite) {
   if (values.empty()) return "";
   auto text = [&](double v) {
-    return std::isfinite(v) ? fmt::format(fmt::runtime(format), v) : std::string("never");
+    return std::isfinite(v) ? fmt::format(fmt::runtime(format), v) : std::string(not_finite);
   };
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
   const std::string middle = text(median_of(values));

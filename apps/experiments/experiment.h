@@ -99,8 +99,10 @@ class Laboratory {
 double number_of(const Json& value);
 std::vector<double> numbers_of(const Json& array);
 
-// Median over runs and their range, as tables have it: "300 [200, 300]". Infinite values are "never".
-std::string median_text(std::vector<double> values, const char* format = "{:.0f}");
+// Median over runs and their range, as tables have it: "300 [200, 300]". Values that are not finite have a
+// word.
+std::string median_text(std::vector<double> values, const char* format = "{:.0f}",
+                        const char* not_finite = "never");
 double median_of(std::vector<double> values);
 // "97.30% [97.10%, 97.40%]" of shares.
 std::string percent_range(const std::vector<double>& shares);

@@ -11,13 +11,16 @@
 namespace sigma {
 namespace {
 
+// NaNs last.
 std::vector<double> sorted(const Tensor& values) {
   std::vector<double> v = values.to_vector();
-  std::sort(v.begin(), v.end());
+  std::sort(v.begin(), v.end(),
+            [](double a, double b) { return a < b || (std::isnan(b) && !std::isnan(a)); });
   return v;
 }
 
 double percentile_of(const std::vector<double>& ascending, double q) {
+  if (std::isnan(ascending.back())) return std::nan("");
   const double at = q / 100 * static_cast<double>(ascending.size() - 1);
   const auto below = static_cast<size_t>(at);
   const size_t above = std::min(below + 1, ascending.size() - 1);
@@ -59,6 +62,16 @@ double norm_of(const std::vector<Tensor>& tensors) {
   double squares = 0;
   for (const Tensor& t : tensors) squares += norm2(t) * norm2(t);
   return std::sqrt(squares);
+}
+
+// The largest of sign * v; NaN where one of them is not finite.
+double largest_of(const std::vector<double>& v, double sign = 1) {
+  double largest = -HUGE_VAL;
+  for (double x : v) {
+    if (!std::isfinite(x)) return std::nan("");
+    largest = std::max(largest, sign * x);
+  }
+  return largest;
 }
 
 double distance_of(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
@@ -132,32 +145,52 @@ double orthogonality_gap(const Tensor& x) {
   return std::sqrt(squares);
 }
 
-InputSpectrum input_spectrum(const Tensor& inputs) {
+InputSpectrum input_spectrum(const Tensor& inputs, std::optional<double> least) {
   const Tensor x = matrix_of(inputs, "input_spectrum");
   const Tensor second = scale(matmul(transpose(x, 0, 1), x), 1 / static_cast<double>(x.dim(0)));
   const std::vector<double> eigenvalues = svdvals(second).to_vector();  // of a positive matrix
   InputSpectrum spectrum;
   spectrum.largest = eigenvalues[0];
-  const double least = static_cast<double>(eigenvalues.size()) * 2.2e-16 * spectrum.largest;
+  const double zero = least.value_or(static_cast<double>(eigenvalues.size()) * 2.2e-16 * spectrum.largest);
   for (double v : eigenvalues)
-    if (v > least) {
+    if (v > zero) {
       spectrum.smallest = v;
       ++spectrum.rank;
     }
   return spectrum;
 }
 
-double Landscape::loss_range() const {
-  if (loss.empty()) return 0;
-  const auto [low, high] = std::minmax_element(loss.begin(), loss.end());
-  return *high - *low;
+LinearLeastSquares::LinearLeastSquares(const Tensor& inputs, const Tensor& targets) {
+  const Tensor x = matrix_of(inputs, "LinearLeastSquares"), y = matrix_of(targets, "LinearLeastSquares");
+  SIGMA_CHECK(x.dim(0) == y.dim(0), "LinearLeastSquares", "expected as many targets as inputs, got {} and {}",
+              y.dim(0), x.dim(0));
+  const auto n = static_cast<double>(x.dim(0));
+  const Tensor across = transpose(x, 0, 1);
+  hessian_ = scale(matmul(across, x), 1 / n);
+  right_ = scale(matmul(across, y), 1 / n);
+  at_zero_ = norm2(y) * norm2(y) / (2 * n);
+  const Tensor best = matmul(pinv(hessian_), right_);
+  least_ = loss(best, matmul(hessian_, best));
 }
-double Landscape::beta_smoothness() const {
-  return smoothness.empty() ? 0 : *std::max_element(smoothness.begin(), smoothness.end());
+
+double LinearLeastSquares::loss(const Tensor& w, const Tensor& hessian_times_w) const {
+  return sum(mul(w, sub(scale(hessian_times_w, 0.5), right_))).item() + at_zero_;
 }
-double Landscape::predictiveness() const {
-  return distance.empty() ? 0 : *std::max_element(distance.begin(), distance.end());
+
+std::vector<double> LinearLeastSquares::descend(double rate, int64_t steps) const {
+  Tensor w = Tensor::zeros(right_.shape(), DType::float64);
+  std::vector<double> losses;
+  for (int64_t i = 0;; ++i) {
+    const Tensor product = matmul(hessian_, w);
+    losses.push_back(loss(w, product));
+    if (i >= steps || !std::isfinite(losses.back())) return losses;
+    w = sub(w, scale(sub(product, right_), rate));
+  }
 }
+
+double Landscape::loss_range() const { return loss.empty() ? 0 : largest_of(loss) + largest_of(loss, -1); }
+double Landscape::beta_smoothness() const { return smoothness.empty() ? 0 : largest_of(smoothness); }
+double Landscape::predictiveness() const { return distance.empty() ? 0 : largest_of(distance); }
 
 Landscape landscape(Module& model, const Tensor& images, const Tensor& labels,
                     const std::vector<double>& steps) {

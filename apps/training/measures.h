@@ -3,6 +3,7 @@
 // float64; values that are not finite go into results as they come, so that what overflowed is seen.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "layers/module.h"
@@ -10,7 +11,7 @@
 namespace sigma {
 
 // The q-th percentiles, q in 0..100, by linear interpolation between order statistics as numpy.percentile.
-// NaN of no values. Throws kind usage for q out of range.
+// NaN of no values, and when one is NaN. Throws kind usage for q out of range.
 std::vector<double> percentiles(const Tensor& values, const std::vector<double>& q);
 
 // E[(x - m)^4] / E[(x - m)^2]^2: 3 of a normal distribution, more where tails are heavy; NaN of constant
@@ -43,12 +44,33 @@ double orthogonality_gap(const Tensor& representations);
 // Of inputs (samples, features) the spectrum of E[x x'] (about 0, as the Hessian of a linear layer sees them:
 // LeCun et al. 1998, section 4.3).
 struct InputSpectrum {
-  double largest = 0, smallest = 0;  // eigenvalues; `smallest`: of those above features * epsilon * largest
+  double largest = 0, smallest = 0;  // eigenvalues; `smallest`: of those above `least`
   int64_t rank = 0;                  // how many those are
   double condition() const { return largest / smallest; }
   double rate_bound() const { return 2 / largest; }  // gradient descent on a quadratic loss diverges above it
 };
-InputSpectrum input_spectrum(const Tensor& inputs);
+// Eigenvalues up to `least` count as zero; without one those up to features * epsilon * largest. Give the
+// variance of the inputs' rounding: of pixels in 0..255 that is 1 / 12.
+InputSpectrum input_spectrum(const Tensor& inputs, std::optional<double> least = {});
+
+// A linear model without bias by least squares, from inputs (n, features) to targets (n, outputs):
+//
+//   L(W) = ||X W - Y||^2 / (2 n),   gradient H W - X'Y / n,   H = X'X / n
+//
+// whose Hessian H is what input_spectrum looks at, and gradient descent on it, W <- W - rate * gradient from
+// W = 0 (LeCun, Kanter and Solla 1991).
+class LinearLeastSquares {
+ public:
+  LinearLeastSquares(const Tensor& inputs, const Tensor& targets);
+  double least() const { return least_; }  // the smallest loss of any W
+  // L before the first step and after each; ends after the first that is not finite.
+  std::vector<double> descend(double rate, int64_t steps) const;
+
+ private:
+  double loss(const Tensor& w, const Tensor& hessian_times_w) const;
+  Tensor hessian_, right_;  // H, X'Y / n
+  double at_zero_ = 0, least_ = 0;
+};
 
 // The loss along the gradient from where a network stands (Santurkar et al. 2018, section 3.2): for each step
 // size t, at w - t g with g the gradient at w,
@@ -62,6 +84,7 @@ InputSpectrum input_spectrum(const Tensor& inputs);
 struct Landscape {
   double start = 0, gradient_norm = 0;  // L(w), ||g(w)||
   std::vector<double> loss, distance, smoothness;
+  // NaN where one of the values is not finite.
   double loss_range() const;       // max - min of `loss`
   double beta_smoothness() const;  // the largest of `smoothness`
   double predictiveness() const;   // the largest of `distance`

@@ -78,6 +78,8 @@ TEST_CASE("ranks and the orthogonality gap are what they are of matrices that ar
   CHECK(percentile_drift({0, 0, 0}, {1, 3, 2}, {2, 2, 2}) == Approx(1.5));
   CHECK(percentile_drift({1}, {1}, {1}) == 0);
   CHECK(std::isnan(percentiles(Tensor::empty({0}), {50})[0]));
+  for (double p : percentiles(Tensor::from<double>({2, std::nan(""), 1}, {3}), {0, 50, 100}))
+    CHECK(std::isnan(p));
   CHECK(error_of([] { percentiles(Tensor::ones({2}), {101}); }).find("0..100, got 101") != std::string::npos);
   CHECK(error_of([] { trace_rank(Tensor::ones({2})); }).find("expected a matrix") != std::string::npos);
 }
@@ -96,6 +98,48 @@ TEST_CASE("gradient descent on least squares turns from falling to rising at the
   };
   CHECK(end_of(0.99 * spectrum.rate_bound()) < 1);
   CHECK(end_of(1.03 * spectrum.rate_bound()) > 1e3);
+}
+
+TEST_CASE("least squares and its descent are what they are by hand", "[measures]") {
+  // H = diag(1/2, 2), X'Y / n = (1/2, 2)', so W = (1, 1)' fits; a step at 1/2 from 0 leads to (1/4, 1).
+  const LinearLeastSquares fits(Tensor::from<double>({1, 0, 0, 2}, {2, 2}),
+                                Tensor::from<double>({1, 2}, {2, 1}));
+  CHECK(fits.least() == Approx(0).margin(1e-15));
+  const std::vector<double> loss = fits.descend(0.5, 1);
+  REQUIRE(loss.size() == 2);
+  CHECK(loss[0] == Approx(1.25).epsilon(1e-15));
+  CHECK(loss[1] == Approx(0.75 * 0.75 / 4).epsilon(1e-14));
+  // The largest eigenvalue is 2, the bound 1.
+  CHECK(fits.descend(0.95, 200).back() < 1e-8);
+  CHECK(fits.descend(1.05, 200).back() > 1e3);
+  const std::vector<double> lost = fits.descend(1e200, 50);
+  CHECK(lost.size() < 10);
+  CHECK(!std::isfinite(lost.back()));
+  // One weight for two targets: the mean of them.
+  const LinearLeastSquares between(Tensor::ones({2, 1}), Tensor::from<double>({0, 2}, {2, 1}));
+  CHECK(between.least() == Approx(0.5).epsilon(1e-14));
+  CHECK(error_of([] {
+          LinearLeastSquares(Tensor::ones({2, 1}), Tensor::ones({3, 1}));
+        }).find("as many targets as inputs, got 3 and 2") != std::string::npos);
+}
+
+TEST_CASE("the spectrum of inputs leaves out what is said to be rounding", "[measures]") {
+  const Tensor x = Tensor::from<double>({3, 0, 0, 0, 0.1, 0}, {2, 3});  // eigenvalues 4.5, 0.005 and 0
+  CHECK(input_spectrum(x).rank == 2);
+  CHECK(input_spectrum(x).condition() == Approx(900).epsilon(1e-12));
+  CHECK(input_spectrum(x, 0.01).rank == 1);
+  CHECK(input_spectrum(x, 0.01).condition() == Approx(1).epsilon(1e-12));
+}
+
+TEST_CASE("a landscape that overflowed has no range", "[measures]") {
+  Landscape l;
+  l.loss = {1, 4, 2};
+  CHECK(l.loss_range() == 3);
+  l.loss = {1, HUGE_VAL, 2};
+  l.smoothness = l.distance = {2, std::nan(""), 1};
+  CHECK(std::isnan(l.loss_range()));
+  CHECK(std::isnan(l.beta_smoothness()));
+  CHECK(std::isnan(l.predictiveness()));
 }
 
 TEST_CASE(
