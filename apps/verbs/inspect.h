@@ -62,7 +62,7 @@ struct Inspection {
   std::vector<GapAt> gaps, sizes;  // by steps; by images a batch, in the end
   int64_t size_images = 0;         // of `sizes` and `variances`
   std::vector<BatchVariance> variances;
-  int64_t population_batches = 0, rest_batches = 0;
+  int64_t population_batches = 0, rest_batches = 0, epoch_batches = 0;
   std::vector<MomentumTrace> momenta;
   std::vector<EpsEffect> eps_effects;
   std::vector<double> variance;  // biased, of each channel of what comes into the layer, for eps_effects

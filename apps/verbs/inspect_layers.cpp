@@ -48,7 +48,7 @@ Limits limits_of(const DistributionRun& run, const std::string& layer, bool grad
 
 Chart bands(const DistributionRun& run, const std::string& layer, bool gradients, Color color) {
   Chart chart{layer + ", " + run.label, "training step",
-              gradients ? "d loss / d output (nats)" : "output of the layer"};
+              gradients ? "gradient (nats)" : "output of the layer"};
   Series median{"median; 15 to 85 of 100", {}, {}, {}, {}, color},
       low{"5 and 95 of 100", {}, {}, {}, {}, color, true};
   for (size_t t = 0; t < run.looks.size(); ++t) {
@@ -71,8 +71,26 @@ Chart bands(const DistributionRun& run, const std::string& layer, bool gradients
   if (median.x.empty()) {
     chart.series.clear();
     chart.note = "this network has no such layer";
+    chart.x_min = 0;
+    chart.x_max = static_cast<double>(run.steps.back());
   }
   return chart;
+}
+
+// Small numbers in a power of ten, which the axis names.
+void scale_down(Chart& chart) {
+  double most = 0;
+  for (const Series& s : chart.series)
+    for (double v : s.y)
+      if (std::isfinite(v)) most = std::max(most, std::abs(v));
+  if (!(most > 0 && most < 0.02)) return;
+  const double power = std::floor(std::log10(most)), factor = std::pow(10, -power);
+  for (Series& s : chart.series)
+    for (auto* list : {&s.y, &s.low, &s.high})
+      for (double& v : *list) v *= factor;
+  for (auto* end : {&chart.y_min, &chart.y_max})
+    if (*end) **end *= factor;
+  chart.y_label = fmt::format("gradient (1e{:.0f} nats)", power);
 }
 
 // A row of charts, one a network: with one axis, unless that would make a line of one of them.
@@ -91,9 +109,12 @@ std::vector<Chart> row_of(const Inspection& r, const std::string& layer, bool gr
   }
   if (all.low < all.high && all.width() <= 5 * narrowest)
     for (Chart& chart : row) {
+      if (chart.series.empty()) continue;
       chart.y_min = all.low - .03 * all.width();
       chart.y_max = all.high + .03 * all.width();
     }
+  if (gradients)
+    for (Chart& chart : row) scale_down(chart);
   return row;
 }
 
@@ -122,7 +143,7 @@ InspectSection depth_section(const Inspection& r) {
   for (const bool gradients : {false, true}) {
     Chart chart{gradients ? "gradients" : "activations",
                 fmt::format("layer (1: {}, {}: {})", layers.front(), layers.size(), layers.back()),
-                gradients ? "width of d loss / d output (nats)" : "width of the outputs"};
+                gradients ? "width (nats)" : "width (of outputs)"};
     chart.log_y = true;
     for (size_t i = 0; i < r.runs.size(); ++i)
       for (const bool last : {false, true}) {
@@ -169,7 +190,8 @@ InspectSection distribution_section(const Inspection& r, bool gradients) {
   s.words = {
       gradients
           ? "The gradient of the mean loss with respect to what each layer gives, a number for each number "
-            "of the output."
+            "of the output. Where a maximum is taken of several, as in pooling, only the largest gets a "
+            "gradient: before such a layer most are 0."
           : "A line is the median of all outputs of the layer, the shade has 70 of 100 of them, and 90 of "
             "100 lie between the dashed lines. A row has one axis unless one network's values are more than "
             "five times as wide as the other's."};

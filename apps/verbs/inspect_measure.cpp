@@ -156,6 +156,7 @@ void vary_momentum(Inspection& r, Trainer& trainer, const InspectOptions& o) {
   Loader loader(trainer.dataset().train, trainer.setup().loader, begin);
   r.population_batches = std::min(kPopulation, epoch);
   r.rest_batches = kRest;
+  r.epoch_batches = epoch;
   const int64_t all = r.population_batches + r.rest_batches;
   std::vector<BatchMoments> seen;
   for (int64_t i = 0; i < all; ++i) {

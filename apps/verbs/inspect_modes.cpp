@@ -95,7 +95,7 @@ InspectSection gap_section(const Inspection& r) {
     relative.y.push_back(100 * g.gap.relative());
     same.y.push_back(100 * g.gap.same_class);
   }
-  Chart gap{"gap between the modes", "training step", "gap (% of the outputs' deviation)", {relative}};
+  Chart gap{"gap between the modes", "training step", "gap (% of deviation)", {relative}};
   gap.log_y = true;
   Chart classes{"answers that agree", "training step", "images (%)", {same}};
   classes.y_min = 0;
@@ -129,10 +129,8 @@ InspectSection batch_size_section(const Inspection& r) {
     relative.y.push_back(100 * g.gap.relative());
     same.y.push_back(100 * g.gap.same_class);
   }
-  Chart gap{"gap between the modes",
-            "images a batch",
-            "gap (% of the outputs' deviation)",
-            {relative, square_root(relative)}};
+  Chart gap{
+      "gap between the modes", "images a batch", "gap (% of deviation)", {relative, square_root(relative)}};
   gap.log_x = gap.log_y = true;
   Chart classes{"answers that agree", "images a batch", "images (%)", {same}};
   classes.log_x = true;

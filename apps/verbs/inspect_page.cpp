@@ -7,7 +7,6 @@
 #include "apps/report/page.h"
 #include "apps/report/words.h"
 #include "apps/verbs/inspect_parts.h"
-#include "apps/verbs/shades.h"
 
 namespace sigma::app {
 namespace {
@@ -34,21 +33,34 @@ struct Panels {
   std::vector<Picture> pictures;
   std::vector<std::string> words;
 };
+// With one scale each: black is `low` and white is `high`.
+Picture shaded(const Tensor& image, double low, double high) {
+  const int64_t channels = image.dim(1) == 3 ? 3 : 1, places = image.dim(2) * image.dim(3);
+  const std::vector<double> v = image.to_vector();
+  Picture p{image.dim(2), image.dim(3), channels, {}};
+  for (int64_t at = 0; at < places; ++at)
+    for (int64_t c = 0; c < channels; ++c) {
+      const double t = (v[static_cast<size_t>(c * places + at)] - low) / (high - low);
+      p.pixels.push_back(static_cast<uint8_t>(std::lround(255 * std::clamp(t, 0.0, 1.0))));
+    }
+  return p;
+}
+
 Panels panels_of(const NormalizedImage& n) {
-  const Shades raw = shades_of(n.pixels), normalized = shades_of(n.normalized);
-  Panels p{{raw.pictures[0], normalized.pictures[0]},
-           {fmt::format("pixels, {:g} to {:g}", raw.low, raw.high),
-            fmt::format("normalized, {:.3g} to {:.3g}", normalized.low, normalized.high)}};
+  const std::vector<double> v = n.normalized.to_vector();
+  const auto [low, high] = std::minmax_element(v.begin(), v.end());
+  Panels p{{shaded(n.pixels, 0, 255), shaded(n.normalized, -3, 3)},
+           {"pixels: 0 black, 255 white",
+            fmt::format("normalized: -3 black, 0 grey, 3 white; these are {:.3g} to {:.3g}", *low, *high)}};
   if (n.back.defined()) {
-    const Shades back = shades_of(n.back);
-    p.pictures.push_back(back.pictures[0]);
-    p.words.push_back(fmt::format("and back, {:.4g} to {:.4g}", back.low, back.high));
+    p.pictures.push_back(shaded(n.back, 0, 255));
+    p.words.emplace_back("and back: 0 black, 255 white");
   }
   return p;
 }
 
 std::string panels_png(const Panels& panels) {
-  constexpr double kCell = 260, kTop = 30;
+  constexpr double kCell = 420, kTop = 30;
   const double below =
       static_cast<double>(panels.pictures[0].height * zoom_for(panels.pictures[0].width, 224));
   const auto canvas = make_png(kCell * static_cast<double>(panels.pictures.size()) + 12, kTop + below + 12);
@@ -122,11 +134,7 @@ std::string page_of(const Inspection& r, const std::vector<InspectSection>& sect
     figures.push_back({pictures_html({panels.pictures[i]}, 224, panels.words[i]), panels.words[i]});
   page.gallery(figures, 240);
   page.paragraph(
-      fmt::format("A training image of the class {}: black is the lowest of its values, white the highest. "
-                  "Normalizing moves and "
-                  "scales all values of a channel alike, so a grey image looks the same. All numbers: "
-                  "image.csv; the pictures as "
-                  "one: image.png.",
+      fmt::format("A training image of the class {}. All numbers: image.csv; the pictures as one: image.png.",
                   r.image.label));
   page.section("What was run");
   page.preformatted(command);

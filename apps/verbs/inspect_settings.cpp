@@ -69,8 +69,11 @@ InspectSection momentum_section(const Inspection& r) {
     chart.log_y = true;
     s.charts.push_back(chart);
   }
-  s.captions = {"Root mean square over the channels, in standard deviations of the channel.",
-                "Root mean square over the channels of running variance / variance - 1."};
+  s.captions = {
+      "Root mean square over the channels, in standard deviations of the channel.",
+      fmt::format(
+          "Root mean square over the channels of running variance / variance - 1. An epoch has {} batches.",
+          r.epoch_batches)};
   return s;
 }
 
@@ -115,17 +118,15 @@ InspectSection eps_section(const Inspection& r) {
                                 fmt::format("{:.9g}", std::sqrt(r.variance[c] / (r.variance[c] + e.eps))),
                                 fmt::format("{:.9g}", e.slope[c])});
   }
-  Chart deviation{"deviation of normalized values",
-                  "eps",
-                  "deviation (1: as without eps)",
-                  {lines[0], lines[1], lines[2]}};
+  Chart deviation{
+      "deviation of normalized values", "eps", "standard deviation", {lines[0], lines[1], lines[2]}};
   deviation.log_x = true;
   deviation.y_min = 0;
   deviation.y_max = 1.05;
   Series mark{
       fmt::format("eps of the layer, {:g}", r.eps), {r.eps, r.eps}, {0, 1.05}, {}, {}, palette(6), true};
   if (r.eps > 0) deviation.series.push_back(mark);
-  Chart slopes{"what gradients are multiplied by, at most", "eps", "largest 1 / sqrt(v + eps)", {slope}};
+  Chart slopes{"what gradients are multiplied by, at most", "eps", "1 / sqrt(v + eps)", {slope}};
   slopes.log_x = slopes.log_y = true;
   s.charts = {deviation, slopes};
   s.captions = {"Measured through batch norm itself; eps.csv has the formula beside it.",
