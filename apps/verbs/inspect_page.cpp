@@ -19,10 +19,11 @@ std::string csv_row(const std::vector<std::string>& cells) {
   return row + "\n";
 }
 
-// A PNG of at most some 16,000 pixels a side.
+// A PNG of at most some 16,000 pixels a side, and some 20 million.
 std::string png_of(const std::vector<Chart>& charts, int columns) {
   const Size size = size_of(charts, columns, kChart);
-  const double scale = std::min(2.0, 16000 / std::max(size.width, size.height));
+  const double scale =
+      std::min({2.0, 16000 / std::max(size.width, size.height), std::sqrt(2e7 / (size.width * size.height))});
   const auto canvas = make_png(size.width, size.height, scale);
   draw(*canvas, charts, columns, size.width, size.height);
   return canvas->finish();
