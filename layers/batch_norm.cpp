@@ -156,14 +156,18 @@ void BatchNorm2d::check_rank(const Shape& s) const {
   SIGMA_CHECK(s.rank() == 4, "batch_norm2d", "expected 4D input (got {}D input)", s.rank());
 }
 
+ChannelStatistics BatchNorm::running_statistics() const {
+  SIGMA_CHECK(running_mean.defined(), "batch_norm", "the layer keeps no running statistics");
+  return {running_mean.value().to_vector(), running_var.value().to_vector()};
+}
+
 ChannelMap BatchNorm::channel_map() const {
   SIGMA_CHECK(!is_training(), "batch_norm",
               "expected a layer in eval mode, got one in training mode; call eval() first");
   SIGMA_CHECK(tracks_statistics(), "batch_norm", "the layer does not track running statistics");
   const auto count = static_cast<size_t>(channels_);
-  ChannelMap map{running_mean.value().to_vector(), std::vector<double>(count, 1),
-                 std::vector<double>(count, 0)};
-  const std::vector<double> var = running_var.value().to_vector();
+  const auto [mean, var] = running_statistics();
+  ChannelMap map{mean, std::vector<double>(count, 1), std::vector<double>(count, 0)};
   if (bias.defined()) map.shift = bias.value().to_vector();
   if (weight.defined()) map.scale = weight.value().to_vector();
   for (size_t c = 0; c < count; ++c) {

@@ -65,6 +65,8 @@ class BatchNorm : public Module, public ChannelNorm {
   ChannelMap channel_map() const override;
   bool tracks_statistics() const override { return running_mean.defined() && options_.track_running_stats; }
   void reset_running_stats() override;  // mean 0, variance 1, count 0
+  ChannelStatistics running_statistics() const override;
+  double eps() const override { return options_.eps; }
   std::optional<double> momentum() const override { return options_.momentum; }
   const BatchNormOptions& options() const { return options_; }
   void set_momentum(std::optional<double> momentum) override { options_.momentum = momentum; }

@@ -13,6 +13,10 @@ struct ChannelMap {
   std::vector<double> mean, scale, shift;
 };
 
+struct ChannelStatistics {
+  std::vector<double> mean, var;  // a value a channel each
+};
+
 class ChannelNorm {
  public:
   virtual ~ChannelNorm() = default;
@@ -23,6 +27,9 @@ class ChannelNorm {
   // Whether training updates running statistics.
   virtual bool tracks_statistics() const = 0;
   virtual void reset_running_stats() = 0;  // as before the first batch
+  // Running mean and variance as they are now, in either mode. Throws when it keeps none.
+  virtual ChannelStatistics running_statistics() const = 0;
+  virtual double eps() const = 0;  // added to the variance under the root
   // running <- (1 - momentum) running + momentum batch; nullopt: the mean of all batches.
   virtual std::optional<double> momentum() const = 0;
   virtual void set_momentum(std::optional<double> momentum) = 0;

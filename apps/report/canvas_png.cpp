@@ -69,13 +69,14 @@ class Png : public Canvas {
 
   void polyline(const std::vector<XY>& points, Color c, double width, bool dashed) override {
     // The largest coverage of any segment, so that joints are not drawn twice.
-    std::vector<float> cover(static_cast<size_t>(w_) * static_cast<size_t>(h_), 0.f);
+    cover_.resize(static_cast<size_t>(w_) * static_cast<size_t>(h_), 0.f);
+    touched_ = {w_, h_, -1, -1};
     double travelled = 0, half = std::max(width * scale_ / 2, .5);
     for (size_t i = 0; i + 1 < points.size(); ++i) {
       XY a{points[i].x * scale_, points[i].y * scale_}, b{points[i + 1].x * scale_, points[i + 1].y * scale_};
       double length = std::hypot(b.x - a.x, b.y - a.y);
       if (!dashed) {
-        segment(cover, a, b, half);
+        segment(a, b, half);
       } else {
         double on = 6 * scale_, period = 10 * scale_;
         for (double s = -std::fmod(travelled, period); s < length; s += period) {
@@ -84,14 +85,17 @@ class Png : public Canvas {
           auto at = [&](double t) {
             return XY{a.x + (b.x - a.x) * t / length, a.y + (b.y - a.y) * t / length};
           };
-          segment(cover, at(from), at(to), half);
+          segment(at(from), at(to), half);
         }
       }
       travelled += length;
     }
-    for (int y = 0; y < h_; ++y)
-      for (int x = 0; x < w_; ++x)
-        if (float k = cover[index(x, y)]; k > 0) blend(x, y, c, static_cast<double>(k));
+    for (int y = touched_.y0; y <= touched_.y1; ++y)
+      for (int x = touched_.x0; x <= touched_.x1; ++x) {
+        float& k = cover_[index(x, y)];
+        if (k > 0) blend(x, y, c, static_cast<double>(k));
+        k = 0;
+      }
   }
 
   void band(const std::vector<double>& x, const std::vector<double>& low, const std::vector<double>& high,
@@ -189,25 +193,31 @@ class Png : public Canvas {
          ++y)
       blend(x, y, c, std::min(bottom, y + 1.0) - std::max(top, static_cast<double>(y)));
   }
-  void segment(std::vector<float>& cover, XY a, XY b, double half) {
+  void segment(XY a, XY b, double half) {
     double dx = b.x - a.x, dy = b.y - a.y, length2 = dx * dx + dy * dy, reach = half + 1;
     int x0 = std::max(0, static_cast<int>(std::min(a.x, b.x) - reach)),
         x1 = std::min(w_ - 1, static_cast<int>(std::max(a.x, b.x) + reach));
     int y0 = std::max(0, static_cast<int>(std::min(a.y, b.y) - reach)),
         y1 = std::min(h_ - 1, static_cast<int>(std::max(a.y, b.y) + reach));
+    touched_ = {std::min(touched_.x0, x0), std::min(touched_.y0, y0), std::max(touched_.x1, x1),
+                std::max(touched_.y1, y1)};
     for (int y = y0; y <= y1; ++y)
       for (int x = x0; x <= x1; ++x) {
         double px = x + .5 - a.x, py = y + .5 - a.y;
         double t = length2 > 0 ? std::clamp((px * dx + py * dy) / length2, 0.0, 1.0) : 0;
         double d = std::hypot(px - t * dx, py - t * dy);
         auto k = static_cast<float>(std::clamp(half + .5 - d, 0.0, 1.0));
-        cover[index(x, y)] = std::max(cover[index(x, y)], k);
+        cover_[index(x, y)] = std::max(cover_[index(x, y)], k);
       }
   }
 
   double scale_;
   int w_, h_;
   std::vector<uint8_t> pixels_;
+  std::vector<float> cover_;  // of the line that is being drawn; 0 elsewhere, and between lines
+  struct {
+    int x0, y0, x1, y1;  // the pixels that it may have come to
+  } touched_{};
 };
 
 }  // namespace

@@ -22,6 +22,11 @@ double kurtosis(const Tensor& values);
 // section 3.3).
 double max_over_median(const Tensor& values);
 
+// A histogram: the share of the values in each of `bins` equally wide bins from `low` to `high`, of which
+// each has its lower edge. Values beyond count in the bins at the ends, those that are NaN in none. At least
+// one bin, and low < high, else kind usage.
+std::vector<double> histogram_shares(const Tensor& values, double low, double high, int64_t bins);
+
 // How far the median of a distribution travels, in units of its width: sum over t of |q50(t) - q50(t-1)|,
 // divided by the mean of q85 - q15 (Ioffe and Szegedy 2015, figure 1, as a number). The three of one length;
 // 0 of fewer than two.

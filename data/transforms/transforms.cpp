@@ -194,4 +194,21 @@ Tensor normalized_images(const Split& split, const std::vector<int64_t>& rows,
   return batch;
 }
 
+Tensor denormalized_images(const Tensor& y, const Normalization& n) {
+  SIGMA_CHECK(y.rank() == 4, "denormalize", "expected images (N, C, H, W), got {}", y.shape().str());
+  SIGMA_CHECK(!n.whitening, "denormalize",
+              "expected Normalize(mean, std), got {}: a whitening has no way back", n.kind);
+  check(n, y.dim(1));
+  Tensor pixels = y.to(DType::float32).contiguous().clone();
+  float* p = pixels.mutable_data<float>();
+  const int64_t places = y.dim(2) * y.dim(3);
+  for (int64_t i = 0; i < y.dim(0) * y.dim(1); ++i) {
+    const auto c = static_cast<size_t>(i % y.dim(1));
+    const double mean = n.mean[n.mean.size() == 1 ? 0 : c], std = n.std[n.std.size() == 1 ? 0 : c];
+    for (int64_t k = i * places; k < (i + 1) * places; ++k)
+      p[k] = static_cast<float>(255 * (static_cast<double>(p[k]) * std + mean));
+  }
+  return pixels;
+}
+
 }  // namespace sigma

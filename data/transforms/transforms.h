@@ -40,4 +40,8 @@ inline Tensor normalized_images(const Tensor& images, const std::vector<int64_t>
   return normalized_images(Split{images, {}, nullptr}, rows, normalization, augmentation, rng);
 }
 
+// The way back: 255 (y std + mean), float32 (N, C, H, W) of pixels 0..255 with what rounding to float left.
+// Throws kind usage for a whitening, which drops directions and so has no way back.
+Tensor denormalized_images(const Tensor& normalized, const Normalization& normalization);
+
 }  // namespace sigma
