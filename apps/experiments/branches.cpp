@@ -25,8 +25,8 @@ Json variances(Laboratory& lab, bool norm, uint64_t seed) {
   return lab.unit(fmt::format("{}-{}", norm ? "bn" : "plain", seed), [&] {
     TrainSetup setup;
     setup.model = fmt::format(
-        "flatten, linear {0} bias=off, "
-        "{1} x residual {{ bn, relu, linear {0} bias=off, bn, relu, linear {0} bias=off }}, linear classes",
+        "flatten, linear {0} bias=off, {1} x residual {{ bn, relu, linear {0} bias=off, bn, relu, linear "
+        "{0} bias=off }}, linear classes",
         kWidth, lab.extent().steps);
     setup.input = {1, 1, kWidth, 10};
     setup.batch_norm = norm;
@@ -101,14 +101,13 @@ Outcome measure_variances(Laboratory& lab) {
       exponent.low > -1.1 && exponent.high<-0.9, explodes = doubling.low> 0.9 && doubling.high < 1.1;
   o.verdict = verdict_of(size_t{shrinks} + size_t{explodes}, 2);
   o.why = fmt::format(
-      "With batch norm a branch's share of the variance changes with the block to the power {}; without it "
-      "the "
-      "variance doubles {} times a block.",
+      "With batch norm a branch's share of the variance changes with the block to the power {}; without "
+      "it the variance doubles {} times a block.",
       exponent.text("{:.2f}"), doubling.text("{:.2f}"));
   o.plates = {{"ratio", "The first seed.", ratios}, {"skip", "The first seed.", skips}};
   o.notes.push_back(fmt::format(
-      "Blocks of two linear layers of width {}, each after batch norm (or not) and ReLU, He's weights, {} "
-      "Gaussian samples.",
+      "Blocks of two linear layers of width {}, each after batch norm (or not) and ReLU, He's weights, "
+      "{} Gaussian samples.",
       kWidth, kSamples));
   return o;
 }
@@ -170,9 +169,8 @@ Comparison train_kind(Laboratory& lab, const Kind& k) {
   const bool full = lab.extent().name == "full";
   Words flags = split(
       fmt::format(
-          "--data cifar10 --normalize standard --batch-norm on --weight-decay 5e-4 "
-          "--decay weights --momentum "
-          "0.9 --schedule one-cycle --lr {} --init {} {}",
+          "--data cifar10 --normalize standard --batch-norm on --weight-decay 5e-4 --decay weights "
+          "--momentum 0.9 --schedule one-cycle --lr {} --init {} {}",
           join(kRates, ","), k.init,
           full ? "--batch-size 128 --augment flip+crop"
                : "--batch-size 64 --limit-train 5000 --limit-test 1000 --eval-every 100 --eval-images 500"),
@@ -221,9 +219,8 @@ Outcome measure_skipinit(Laboratory& lab) {
                       percent_range(ends[1]));
   o.plates.push_back({"accuracy", "The first seed, each at the better of its rates.", chart});
   o.notes.push_back(
-      "All begin with He's weights. A rectifier follows each sum, as in He et al. 2016; De and Smith have "
-      "theirs "
-      "at the beginning of the branch. Shortcuts that change the shape are 1x1 convolutions.");
+      "All begin with He's weights. A rectifier follows each sum, as in He et al. 2016; De and Smith "
+      "have theirs at the beginning of the branch. Shortcuts that change the shape are 1x1 convolutions.");
   return o;
 }
 
@@ -234,25 +231,24 @@ const RegisterExperiment branch_variance(
      .claim =
          "Before training batch norm shrinks what a residual branch adds, as one over the block, and the "
          "variance grows linearly; without it the variance doubles with each block.",
-     .rule =
-         "100 blocks, the deeper half of them, by 95% intervals over the seeds: branch over skip changes as "
-         "the block to a power between -1.1 and -0.9 with batch norm; without it the skip path doubles 0.9 "
-         "to 1.1 times a block.",
+     .rule = "100 blocks, the deeper half of them, by 95% intervals over the seeds: branch over skip changes "
+             "as the block to a power between -1.1 and -0.9 with batch norm; without it the skip path "
+             "doubles 0.9 to 1.1 times a block.",
      .extents = {{"full", "", 100, 10, 0.5}},
      .measure = measure_variances});
 const RegisterExperiment skipinit(
     {.place = 260,
      .name = "skipinit",
      .paper = "De and Smith 2020 (arXiv 2002.10444); Zhang et al. 2019 (arXiv 1901.09321)",
-     .claim = "Deep residual networks train without normalization where their branches begin at zero: by a "
-              "learned scalar (SkipInit) or by Fixup's initial weights.",
-     .rule =
-         "27 blocks, each network at the better of two rates: SkipInit and Fixup end, in every seed, at "
-         "least 5 points above the network without either, and by medians at most 5 points below batch norm.",
+     .claim = "Deep residual networks train without normalization where their branches begin at zero: by "
+              "a learned scalar (SkipInit) or by Fixup's initial weights.",
+     .rule = "27 blocks, each network at the better of two rates: SkipInit and Fixup end, in every seed, at "
+             "least 5 points above the network without either, and by medians at most 5 points below batch "
+             "norm.",
      .data = "cifar10",
      .extents = {{"reduced", "8 to 32 channels at a quarter of the resolution, 5,000 images, 400 steps of 64",
                   400, 3, 3},
-                 {"full", "", 3900, 3, 1900}},
+                 {"full", "", 3900, 3, 2500}},
      .measure = measure_skipinit});
 
 }  // namespace
