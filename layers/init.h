@@ -4,6 +4,7 @@
 // fan_in and fan_out of a weight (out, in, kh, kw) are in*kh*kw and out*kh*kw.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/variable.h"
@@ -64,6 +65,21 @@ inline void xavier_uniform(Tensor& t, Rng rng, double gain = 1) {
   Fans f = fans_of(t.shape());
   double bound = gain * std::sqrt(6.0 / (f.in + f.out));
   uniform(t, -bound, bound, rng);
+}
+
+// Filters that pass channels on: of the first min(out, in) the i-th becomes 1 at the middle of its i-th
+// channel and 0 elsewhere, as PyTorch's dirac_; further ones, which PyTorch makes 0, keep their values.
+inline void dirac(Tensor& t) {
+  SIGMA_CHECK(t.rank() == 4, "init", "dirac needs filters (out, in, kh, kw), got {}", t.shape().str());
+  const int64_t out = t.dim(0), in = t.dim(1), kh = t.dim(2), kw = t.dim(3);
+  Tensor values = t.contiguous().to(DType::float64).clone();
+  double* p = values.mutable_data<double>();
+  for (int64_t o = 0; o < std::min(out, in); ++o) {
+    double* filter = p + o * in * kh * kw;
+    std::fill_n(filter, in * kh * kw, 0.0);
+    filter[(o * kh + kh / 2) * kw + kw / 2] = 1;
+  }
+  t.copy_(values);
 }
 
 // Saxe et al. 2013: rows (or columns, whichever are fewer) of a Haar-random orthogonal matrix, times gain.

@@ -14,6 +14,7 @@
 #include "layers/linear.h"            // Linear
 #include "layers/pooling.h"           // MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool2d
 #include "layers/residual.h"          // Residual, BasicBlock
+#include "layers/scalar.h"            // Scale, Shift
 #include "layers/sequential.h"        // Sequential, Identity
 #include "layers/softmax.h"           // Softmax
 #include "layers/upsample.h"          // Upsample

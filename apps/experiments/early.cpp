@@ -185,6 +185,7 @@ Outcome measure_factorial(Laboratory& lab) {
 
 const RegisterExperiment ioffe(
     {.place = 10,
+     .core = true,
      .name = "ioffe-mnist",
      .paper = kIoffe,
      .claim = "Batch norm makes a network of sigmoids learn MNIST in far fewer steps.",
@@ -206,6 +207,7 @@ const RegisterExperiment best_rate(
      .measure = measure_best_rate});
 const RegisterExperiment deep(
     {.place = 20,
+     .core = true,
      .name = "deep-sigmoid",
      .paper = kIoffe,
      .claim = "Batch norm trains networks whose units saturate, where training fails without it.",
@@ -215,6 +217,7 @@ const RegisterExperiment deep(
      .measure = measure_deep});
 const RegisterExperiment high_rate(
     {.place = 30,
+     .core = true,
      .name = "high-rate",
      .paper = "Ioffe and Szegedy 2015, sections 3.3 and 4.2 (arXiv 1502.03167)",
      .claim = "Batch norm makes rates usable at which the same network without it fails.",
@@ -225,6 +228,7 @@ const RegisterExperiment high_rate(
      .measure = measure_high_rate});
 const RegisterExperiment factorial(
     {.place = 40,
+     .core = true,
      .name = "input-normalization",
      .paper = "LeCun et al. 1998, section 4.3; Ioffe and Szegedy 2015, section 2",
      .claim = "Normalizing the input matters much without batch norm and not at all with it.",

@@ -8,7 +8,9 @@
 #include "apps/flags/parser.h"
 #include "apps/run/output.h"
 #include "apps/run/signals.h"
+#include "apps/training/fit.h"
 #include "apps/verbs/compare_run.h"
+#include "apps/verbs/train_setup.h"
 #include "core/file.h"
 
 namespace sigma::app {
@@ -63,21 +65,57 @@ const Dataset& Laboratory::data() {
   return *data_;
 }
 
-Comparison Laboratory::compare(const std::string& name, const std::vector<std::string>& flags) {
-  const fs::path run = fs::path(folder_) / name;
-  std::vector<std::string> line{"compare"};
+// What the flags do not say is the extent's.
+std::vector<std::string> Laboratory::line_of(const char* verb, const std::vector<std::string>& flags) const {
+  std::vector<std::string> line{verb};
   line.insert(line.end(), flags.begin(), flags.end());
   line.insert(line.end(), flags_.begin(), flags_.end());
-  line.insert(line.end(), {"--seeds", std::to_string(seeds()), "--seed", std::to_string(first_seed_), "--out",
-                           run.string()});
-  if (std::find(flags.begin(), flags.end(), "--max-steps") == flags.end() && extent_.steps > 0)
-    line.insert(line.end(), {"--max-steps", std::to_string(extent_.steps)});
+  auto otherwise = [&](const char* flag, auto value) {
+    if (std::find(flags.begin(), flags.end(), flag) == flags.end())
+      line.insert(line.end(), {flag, std::to_string(value)});
+  };
+  otherwise("--seed", first_seed_);
+  if (extent_.steps > 0) otherwise("--max-steps", extent_.steps);
+  if (std::string(verb) == "compare") otherwise("--seeds", seeds());
+  return line;
+}
+
+Comparison Laboratory::compare(const std::string& name, const std::vector<std::string>& flags) {
+  const fs::path run = fs::path(folder_) / name;
+  std::vector<std::string> line = line_of("compare", flags);
+  line.insert(line.end(), {"--out", run.string()});
   std::error_code ignored;
   if (fs::exists(run / "arms.json", ignored)) line.emplace_back("--resume");
   const Call call = parse_command_line(line);
   const CompareOutcome done = run_comparison(*call.options);
   if (done.signal) throw Stopped{done.signal};
   return *done.comparison;
+}
+
+Json Laboratory::trained(const std::string& name, const std::vector<std::string>& flags,
+                         const std::function<Json(Module&, const EvalResult&)>& measure) {
+  return unit(name, [&] {
+    std::vector<std::string> line = line_of("train", flags);
+    line.insert(line.end(), {"--data", data_name_});
+    const Call call = parse_command_line(line);
+    const Options& o = *call.options;
+    Trainer trainer(data(), setup_of(o, data(), normalization_for(o, o.normalize, data())));
+    const std::string path = (fs::path(folder_) / (name + ".safetensors")).string();
+    FitOptions options;
+    std::error_code ignored;
+    if (fs::exists(path, ignored)) go_on(trainer, options, load_checkpoint(path), path);
+    const FitResult result = fit(trainer, options,
+                                 {.on_save =
+                                      [&](const Checkpoint& c, SaveReason reason) {
+                                        if (reason != SaveReason::best && reason != SaveReason::diverged)
+                                          save_checkpoint(path, c);
+                                      },
+                                  .stop = [] { return stop_signal() != 0; }});
+    if (result.stopped) throw Stopped{stop_signal()};
+    Json measured = measure(trainer.model(), result.test);
+    fs::remove(path, ignored);
+    return measured;
+  });
 }
 
 Json Laboratory::unit(const std::string& name, const std::function<Json()>& compute) {

@@ -13,6 +13,7 @@
 
 #include "apps/report/comparison.h"
 #include "apps/report/plot.h"
+#include "apps/training/evaluate.h"
 #include "data/dataset.h"
 
 namespace sigma::app {
@@ -52,6 +53,7 @@ struct Extent {
 
 struct Experiment {
   int place = 0;                // in lists, the smallest first
+  bool core = false;            // what the rest builds on: a budget takes these first
   std::string name;             // "ioffe-mnist"
   std::string paper;            // "Ioffe and Szegedy 2015, section 4.1 (arXiv 1502.03167)"
   std::string claim;            // in one sentence, in our words
@@ -78,21 +80,28 @@ class Laboratory {
   int64_t seeds() const { return extent_.seeds; }
   uint64_t seed(int64_t i) const { return first_seed_ + static_cast<uint64_t>(i); }
 
-  // A comparison, in the folder `name`, by the flags of `sigma compare`; seeds, and steps where the flags say
+  // A comparison, in the folder `name`, by the flags of `sigma compare`; seeds and steps, where the flags say
   // none, are those of the extent. Throws Stopped for a signal.
   Comparison compare(const std::string& name, const std::vector<std::string>& flags);
+  // A measurement of a network that is trained by the flags of `sigma train` on the experiment's data; steps,
+  // where the flags say none, are those of the extent. A training that was stopped goes on where it was.
+  // Throws Stopped for a signal.
+  Json trained(const std::string& name, const std::vector<std::string>& flags,
+               const std::function<Json(Module& model, const EvalResult& test)>& measure);
   // The experiment's data set. Throws as load_dataset does.
   const Dataset& data();
   // A measurement that is a JSON value, computed at most once. Throws Stopped for a signal that came before.
   Json unit(const std::string& name, const std::function<Json()>& compute);
 
  private:
+  std::vector<std::string> line_of(const char* verb, const std::vector<std::string>& flags) const;
+
   std::string folder_;
   Extent extent_;
   uint64_t first_seed_;
   std::string data_name_, data_dir_;
   std::optional<Dataset> data_;
-  std::vector<std::string> flags_;  // for every comparison: --data-dir, --threads, --quiet
+  std::vector<std::string> flags_;  // for every training: --data-dir, --threads, --quiet
 };
 
 // Of a measurement, which has null for what is not finite: NaN then.

@@ -127,6 +127,7 @@ Outcome measure(Laboratory& lab) {
 
 const RegisterExperiment bjorck(
     {.place = 50,
+     .core = true,
      .name = "bjorck-initialization",
      .paper = "Bjorck et al. 2018, sections 3.2 and 3.3 (arXiv 1806.02375)",
      .claim = "Before any training a deep network without batch norm has channel means that grow with depth "

@@ -122,6 +122,7 @@ Outcome measure_batches(Laboratory& lab) {
 
 const RegisterExperiment rates(
     {.place = 60,
+     .core = true,
      .name = "largest-rate",
      .paper = "Ioffe and Szegedy 2015, section 4.2.1; Bjorck et al. 2018, section 3.1",
      .claim = "The largest learning rate that trains is several times larger with batch norm.",

@@ -83,6 +83,7 @@ Outcome measure(Laboratory& lab) {
 
 const RegisterExperiment udacity(
     {.place = 80,
+     .core = true,
      .name = "udacity-grid",
      .paper = "Udacity deep-learning course, Batch_Normalization_Lesson.ipynb (2017)",
      .claim = "Whatever the activation, the rate and the initial weights, the same network ends higher with "

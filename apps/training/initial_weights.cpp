@@ -8,7 +8,9 @@
 #include "core/text.h"
 #include "layers/affine.h"
 #include "layers/init.h"
+#include "layers/passes/fixup.h"
 #include "layers/passes/patch_whitening.h"
+#include "layers/role.h"
 
 namespace sigma {
 namespace {
@@ -21,7 +23,9 @@ struct Layer {
   AffineLayer* affine = nullptr;  // null when it is none
 };
 
-const std::string kNormal = "normal:";
+const std::string kNormal = "normal:", kAirbench = "airbench";
+
+bool whitens(const std::string& kind) { return kind == "patch-whitening" || kind == kAirbench; }
 
 // Of "normal:0.05"; NaN where it is no number.
 double deviation_of(const std::string& kind) {
@@ -57,14 +61,19 @@ void initialize_weights(Module& model, const TrainSetup& setup, const Dataset& d
   check_init(setup.init);
   check_init_fits(setup, model);
   std::vector<Layer> layers = layers_of(model);
-  if (setup.init == "patch-whitening")
-    return init::patch_whitening(layers[0].affine->weight.mutable_value(), some_images(setup, dataset.train));
+  if (whitens(setup.init)) {
+    init::patch_whitening(layers[0].affine->weight.mutable_value(), some_images(setup, dataset.train));
+    for (size_t i = 1; i < layers.size() && setup.init == kAirbench; ++i)
+      if (layers[i].affine && layers[i].affine->form().convolution)
+        init::dirac(layers[i].affine->weight.mutable_value());
+    return;
+  }
   std::erase_if(layers, [](const Layer& layer) { return !layer.affine; });
   for (size_t i = 0; i < layers.size(); ++i) {
     const Rng rng(setup.seed, "init/" + layers[i].path + ".weight");
     AffineLayer& layer = *layers[i].affine;
     Tensor& weight = layer.weight.mutable_value();
-    if (setup.init == "kaiming") {
+    if (setup.init == "kaiming" || setup.init == "fixup") {
       init::kaiming_normal(weight, rng);
     } else if (setup.init == "xavier") {
       init::xavier_normal(weight, rng);
@@ -75,11 +84,12 @@ void initialize_weights(Module& model, const TrainSetup& setup, const Dataset& d
       if (layer.bias.defined()) layer.bias.mutable_value().fill_(0);
     }
   }
+  if (setup.init == "fixup") init::fixup(model);
 }
 
 const std::vector<std::string>& init_names() {
-  static const std::vector<std::string> names{"default",  "kaiming",    "xavier",
-                                              "normal:S", "orthogonal", "patch-whitening"};
+  static const std::vector<std::string> names{"default",    "kaiming", "xavier",          "normal:S",
+                                              "orthogonal", "fixup",   "patch-whitening", kAirbench};
   return names;
 }
 
@@ -97,10 +107,17 @@ void check_init(const std::string& kind) {
 }
 
 void check_init_fits(const TrainSetup& setup, Module& model) {
-  if (setup.init != "patch-whitening") return;
+  if (setup.init == "fixup") {
+    bool residual = false;
+    model.visit([&](const std::string&, Module& m) { residual |= m.role() == Role::residual; });
+    if (!residual)
+      fail(ErrorKind::usage, "init", "fixup needs a network of residual blocks, {} has none",
+           model_label(setup.model));
+  }
+  if (!whitens(setup.init)) return;
   std::vector<Layer> layers = layers_of(model);
   if (layers.empty() || !layers[0].affine || !layers[0].affine->form().convolution)
-    fail(ErrorKind::usage, "init", "patch-whitening needs a network that begins with a convolution, {} {}",
+    fail(ErrorKind::usage, "init", "{} needs a network that begins with a convolution, {} {}", setup.init,
          model_label(setup.model),
          layers.empty() ? "has no parameters"
                         : fmt::format("begins with {} {}", layers[0].kind, layers[0].path));

@@ -16,11 +16,13 @@ namespace sigma {
 //   xavier           init::xavier_normal
 //   normal:S         of deviation S above 0, such as normal:0.05; biases of these layers are 0
 //   orthogonal       init::orthogonal, gain sqrt(2), and 1 for the last layer
+//   fixup            kaiming, and init::fixup (layers/passes/fixup.h) for a network of residual blocks
 //   patch-whitening  default, and init::patch_whitening for the first convolution, from up to 5000 training
 //                    images that the seed chooses, normalised as in training
+//   airbench         patch-whitening, and init::dirac for the other convolutions (Jordan 2024, airbench94)
 void initialize_weights(Module& model, const TrainSetup& setup, const Dataset& dataset);
 
-// default, kaiming, xavier, normal:S, orthogonal, patch-whitening
+// default, kaiming, xavier, normal:S, orthogonal, fixup, patch-whitening, airbench
 const std::vector<std::string>& init_names();
 // Throws kind usage, with the place "init", for an unknown kind or a deviation that is none.
 void check_init(const std::string& kind);

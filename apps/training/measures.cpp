@@ -7,6 +7,7 @@
 #include "core/math.h"
 #include "layers/channel_norm.h"
 #include "layers/cross_entropy.h"
+#include "layers/role.h"
 
 namespace sigma {
 namespace {
@@ -252,6 +253,47 @@ Landscape landscape(Module& model, const Tensor& images, const Tensor& labels,
   }
   put_back();
   return l;
+}
+
+BranchVariances branch_variances(Module& model, const Tensor& images) {
+  const ScopedMode mode(model);
+  const NoStatisticsUpdate keep;
+  const NoGrad off;
+  model.train();
+  BranchVariances result;
+  ScopedHooks hooks;
+  Tensor body;  // the output of the innermost that has just ended
+  auto mean_square = [](const Tensor& t) {
+    const double norm = norm2(t);
+    return norm * norm / static_cast<double>(t.numel());
+  };
+  model.visit([&](const std::string& path, Module& m) {
+    if (m.role() != Role::residual) return;
+    SIGMA_CHECK(!m.chain().empty(), "branch_variances", "expected layers in the block {}, got none", path);
+    hooks.add(*m.chain().back().second, [&](const Module&, const Variable&, const Variable& out) {
+      body = out.value().to(DType::float64);
+    });
+    hooks.add(m, [&, mean_square](const Module&, const Variable&, const Variable& out) {
+      result.branch.push_back(mean_square(body));
+      result.skip.push_back(mean_square(sub(out.value().to(DType::float64), body)));
+    });
+  });
+  model(Variable(images));
+  return result;
+}
+
+double switched_off(const Module& model, double threshold) {
+  double off = 0, all = 0;
+  const_cast<Module&>(model).visit([&](const std::string&, Module& m) {
+    if (!m.channel_norm()) return;
+    for (const auto& [name, p] : m.own_parameters())
+      if (name == "weight")
+        for (double gamma : p.value().to_vector()) {
+          off += std::abs(gamma) < threshold ? 1 : 0;
+          all += 1;
+        }
+  });
+  return off / all;
 }
 
 }  // namespace sigma

@@ -97,4 +97,22 @@ struct Landscape {
 Landscape landscape(Module& model, const Tensor& images, const Tensor& labels,
                     const std::vector<double>& steps);
 
+// What the residual blocks of a network add to what passes by them, block by block, by the mean square over
+// all samples and features: the variance over the random weights, about which the mean is 0 (De and Smith
+// 2020, section 3).
+//
+//   branch[l]   of the body's output
+//   skip[l]     of the block's output without it: of x, or of shortcut(x)
+//
+// In training mode with running statistics left alone.
+struct BranchVariances {
+  std::vector<double> branch, skip;
+};
+BranchVariances branch_variances(Module& model, const Tensor& images);
+
+// The share of the features that normalization has switched off: of the weights of all normalization layers
+// (gamma) those of a magnitude below `threshold` (Frankle, Schwab and Morcos 2021, section 5: 0.01). NaN of a
+// network without such layers.
+double switched_off(const Module& model, double threshold = 0.01);
+
 }  // namespace sigma

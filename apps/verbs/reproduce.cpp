@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/experiments/page.h"
+#include "apps/experiments/plan.h"
 #include "apps/flags/config.h"
 #include "apps/flags/verb.h"
 #include "apps/report/words.h"
@@ -19,6 +20,8 @@ namespace sigma::app {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr double kLong = 60;  // minutes: longer ones are not a part of --all alone
 
 // "90s", "60m", "2h", "45" (minutes), in minutes.
 double parse_budget(const std::string& text) {
@@ -83,47 +86,39 @@ class Reproduce : public Verb {
   }
 
  private:
-  struct Job {
-    Experiment experiment;
-    Extent extent;
-  };
+  using Job = Planned;
 
-  // The chosen experiments, each in the largest size that fits the budget when the others have their
-  // smallest.
+  // The chosen experiments with their sizes; what is left out is told.
   std::vector<Job> plan() const {
-    std::vector<Job> jobs;
+    std::vector<Experiment> chosen;
     std::vector<std::string> known;
     for (const Experiment& e : all_experiments()) {
       known.push_back(e.name);
-      const bool chosen = all_ || std::find(names_.begin(), names_.end(), e.name) != names_.end();
-      if (chosen)
-        jobs.push_back({e, full_ || (!all_ && budget_.empty()) ? e.extents.back() : e.extents.front()});
+      if (all_ || std::find(names_.begin(), names_.end(), e.name) != names_.end()) chosen.push_back(e);
     }
     for (const std::string& name : names_)
       if (std::find(known.begin(), known.end(), name) == known.end())
         fail(ErrorKind::usage, "reproduce", "unknown experiment \"{}\", expected one of {}", printable(name),
              join(known, ", "));
-    if (budget_.empty()) return jobs;
-    const double budget = parse_budget(budget_);
-    double used = 0;
-    for (const Job& j : jobs) used += j.extent.minutes;
-    // Those that the smallest sizes leave no time for go, the dearest first, but for the last.
-    while (used > budget && jobs.size() > 1) {
-      auto dearest = std::max_element(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) {
-        return a.extent.minutes < b.extent.minutes;
-      });
-      note(fmt::format("{} left out: its {} are more than the budget leaves", dearest->experiment.name,
-                       time_text(60 * dearest->extent.minutes)));
-      used -= dearest->extent.minutes;
-      jobs.erase(dearest);
+    if (!budget_.empty()) return within_budget(chosen);
+    std::vector<Job> jobs;
+    for (const Experiment& e : chosen) {
+      const Extent& extent = full_ || !all_ ? e.extents.back() : e.extents.front();
+      if (all_ && !full_ && extent.minutes > kLong)
+        note(fmt::format("{} left out: it takes {}; --full, or its name, runs it", e.name,
+                         time_text(60 * extent.minutes)));
+      else
+        jobs.push_back({e, extent});
     }
-    for (Job& j : jobs)
-      for (const Extent& e : j.experiment.extents)
-        if (e.minutes > j.extent.minutes && used - j.extent.minutes + e.minutes <= budget) {
-          used += e.minutes - j.extent.minutes;
-          j.extent = e;
-        }
     return jobs;
+  }
+
+  std::vector<Job> within_budget(const std::vector<Experiment>& chosen) const {
+    BudgetPlan plan = plan_within(parse_budget(budget_), chosen);
+    for (const auto& [e, left] : plan.left_out)
+      note(fmt::format("{} left out: its {} are more than the {} that are left when it is its turn", e.name,
+                       time_text(60 * e.extents.front().minutes), time_text(60 * left)));
+    return plan.jobs;
   }
 
   fs::path folder_of(const Options& o, const Job& job) const {

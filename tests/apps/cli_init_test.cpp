@@ -113,6 +113,36 @@ TEST_CASE("the flag --init draws the weights it names and leaves the rest alone"
   }
 }
 
+TEST_CASE("the flag --init has Fixup's weights, and airbench94's filters that pass channels on",
+          "[cli][init]") {
+  Dataset data = make_synth_objects(40, 10);
+  const StateDict kaiming = state_of("resnet20", "kaiming", data),
+                  fixup = state_of("resnet20", "fixup", data);
+  for (const auto& [name, t] : fixup.items) {
+    INFO(name);
+    const Tensor& drawn = *kaiming.find(name);
+    if (name.starts_with("layer") && name.find("conv1.weight") != std::string::npos)
+      CHECK(max_abs_difference(t, scale(drawn, 1 / 3.0)) < 1e-6);  // nine blocks of two convolutions
+    else if (name.find("conv2.weight") != std::string::npos || name.starts_with("fc."))
+      CHECK(norm2(t) == 0);
+    else
+      CHECK(identical(t, drawn));
+  }
+  const StateDict white = state_of("cnn", "patch-whitening", data), air = state_of("cnn", "airbench", data);
+  for (const auto& [name, t] : air.items) {
+    INFO(name);
+    CHECK(identical(t, *white.find(name)) == (name != "conv2.weight"));
+    if (name != "conv2.weight") continue;
+    for (int64_t o = 0; o < t.dim(0); ++o)  // 32 channels to 64
+      for (int64_t i = 0; i < t.dim(1); ++i)
+        for (int64_t k = 0; k < 9; ++k) {
+          const double wanted =
+              o < 32 ? (o == i && k == 4 ? 1 : 0) : white.find(name)->at({o, i, k / 3, k % 3});
+          REQUIRE(t.at({o, i, k / 3, k % 3}) == wanted);
+        }
+  }
+}
+
 TEST_CASE("runs with --init repeat to the bit, whatever the threads, and resume", "[cli][init][resume]") {
   TemporaryFolder folder;
   std::set<std::string> hashes;
@@ -161,11 +191,10 @@ TEST_CASE("the flag --init refuses unknown kinds, and whitening without a convol
       CHECK(!fs::exists(folder / "x"));
     };
     for (const char* unknown : {"glorot", "", "normal"})
-      refused(
-          {"--init", unknown},
-          fmt::format(
-              "expected one of default, kaiming, xavier, normal:S, orthogonal, patch-whitening, got \"{}\"",
-              unknown));
+      refused({"--init", unknown}, fmt::format("expected one of default, kaiming, xavier, normal:S, "
+                                               "orthogonal, fixup, patch-whitening, airbench, "
+                                               "got \"{}\"",
+                                               unknown));
     for (const char* deviation :
          {"normal:", "normal:0", "normal:-1", "normal:x", "normal:0.1x", "normal:inf"})
       refused({"--init", deviation},
@@ -176,6 +205,9 @@ TEST_CASE("the flag --init refuses unknown kinds, and whitening without a convol
                   "patch-whitening needs a network that begins with a convolution, {} begins with Linear fc1",
                   model));
     refused({"--init", "patch-whitening", "--model", "mlp", "--dry-run"}, "patch-whitening needs a network");
+    refused({"--init", "airbench", "--model", "mlp"},
+            "airbench needs a network that begins with a convolution");
+    refused({"--init", "fixup", "--model", "mlp"}, "fixup needs a network of residual blocks, mlp has none");
   }
 }
 

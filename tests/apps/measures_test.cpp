@@ -178,6 +178,49 @@ TEST_CASE(
   CHECK(cross_entropy((*model)(Variable(images)), labels).item() == Approx(l.loss[1]).epsilon(1e-5));
 }
 
+TEST_CASE("branches and skip paths have the mean squares of what is added, block by block", "[measures]") {
+  // x = (1, -1); the first block adds 2 x, the second, with a shortcut of 3, 0.5 of what came.
+  ModulePtr model = make_model("flatten, residual { scale 2 }, residual { relu, scale 0.5 } { scale 3 }",
+                               {1, 1, 2, 2}, Norm("batch"), 1);
+  Tensor x = Tensor::ones({1, 1, 1, 2});
+  x.mutable_data<float>()[1] = -1;
+  const BranchVariances v = branch_variances(*model, x);
+  REQUIRE(v.skip.size() == 2);
+  CHECK(v.skip[0] == Approx(1).epsilon(1e-14));
+  CHECK(v.branch[0] == Approx(4).epsilon(1e-14));      // (2, -2)
+  CHECK(v.skip[1] == Approx(81).epsilon(1e-14));       // 3 (3, -3)
+  CHECK(v.branch[1] == Approx(1.125).epsilon(1e-14));  // (1.5, 0)
+
+  // Statistics stay as they were, and so does the mode.
+  ModulePtr normal =
+      make_model("residual { conv 2, bn }, flatten, linear classes", {2, 3, 3, 4}, Norm("batch"), 1);
+  normal->eval();
+  const auto before = copy_of(*normal).by_name();
+  const BranchVariances one = branch_variances(*normal, ::normal({8, 2, 3, 3}, "x").to(DType::float32));
+  CHECK(one.branch[0] == Approx(1).epsilon(1e-4));  // the batch's statistics were used
+  CHECK(!normal->is_training());
+  for (const auto& [name, t] : copy_of(*normal).by_name())
+    CHECK(before.at(name).to_vector() == t.to_vector());
+  CHECK(branch_variances(*make_model("flatten, linear classes", {1, 2, 2, 3}, Norm("batch"), 1),
+                         Tensor::ones({1, 1, 2, 2}))
+            .skip.empty());
+}
+
+TEST_CASE("features are switched off where the weight of their normalization is nearly 0", "[measures]") {
+  ModulePtr model =
+      make_model("conv 2, bn, relu, conv 6, bn, flatten, linear classes", {1, 3, 3, 4}, Norm("batch"), 1);
+  CHECK(switched_off(*model) == 0);
+  for (auto& [name, p] : model->named_parameters())
+    if (name == "bn2.weight") {
+      const double gamma[] = {0.0099, -0.0099, 0, 0.011, -0.5, 1};
+      Tensor& weight = Variable(p).mutable_value();
+      for (int64_t i = 0; i < 6; ++i) weight.mutable_data<float>()[i] = static_cast<float>(gamma[i]);
+    }
+  CHECK(switched_off(*model) == Approx(3.0 / 8));
+  CHECK(switched_off(*model, 0.6) == Approx(5.0 / 8));
+  CHECK(std::isnan(switched_off(*make_model("flatten, linear classes", {1, 2, 2, 3}, Norm("batch"), 1))));
+}
+
 TEST_CASE("batch norm shortens gradients as Santurkar's theorem says, to 1e-12", "[measures][batch_norm]") {
   // Per channel of M values: ||dx||^2 = (gamma / s)^2 (||g||^2 - (sum g)^2 / M - (2 - r) (sum g xhat)^2 / M)
   // with s = sqrt(v + eps), r = v / (v + eps).
