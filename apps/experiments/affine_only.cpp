@@ -86,7 +86,7 @@ const RegisterExperiment affine(
              "more parameters elsewhere, and below all parameters. The share of features switched off is "
              "shown and decides nothing.",
      .data = "cifar10",
-     .extents = {{"reduced", "a quarter of the resolution, 300 steps of 64", 300, 3, 3},
+     .extents = {{"reduced", "a quarter of the resolution, 200 steps of 64", 200, 3, 2},
                  {"full", "", 15640, 3, 1700}},
      .measure = measure});
 

@@ -13,12 +13,13 @@ namespace sigma {
 
 struct LrFindOptions {
   double lowest = 1e-6,
-         highest = 10;        // rates of the first and the last step of the sweep; above 0, lowest < highest
-  int64_t steps = 300;        // of the sweep; at least 20
-  double smoothing = 0.9;     // of the average of losses, bias-corrected as in Adam; 0 to less than 1
-  double explosion = 4;       // the sweep ends where the average is above so many times its least
-  int64_t trials = 10;        // short runs at most; 0: the sweep alone
-  int64_t trial_steps = 300;  // of each, at least 20; less where the run that is meant has fewer
+         highest = 10;         // rates of the first and the last step of the sweep; above 0, lowest < highest
+  int64_t steps = 300;         // of the sweep; at least 20
+  double smoothing = 0.9;      // of the average of losses, bias-corrected as in Adam; 0 to less than 1
+  double explosion = 4;        // the sweep ends where the average is above so many times its least
+  int64_t trials = 10;         // short runs at most; 0: the sweep alone
+  int64_t trial_steps = 1000;  // of each, at least 20; less where the run that is meant has fewer: a rate
+                               // that is best for a short run may be too high for a long one
 };
 
 struct LrFindPoint {
