@@ -91,7 +91,7 @@ std::vector<double> percentiles(const Tensor& values, const std::vector<double>&
     order[i] = i;
   }
   std::vector<double> result(q.size(), std::nan(""));
-  if (v.empty()) return result;
+  if (v.empty() || std::any_of(v.begin(), v.end(), [](double x) { return std::isnan(x); })) return result;
   // Only what the percentages ask for is put in its place, from below: a tenth of the time of a sort.
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return q[a] < q[b]; });
   auto placed = v.begin();

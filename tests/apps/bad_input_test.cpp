@@ -45,7 +45,7 @@ BadInput with_file(BadInput c, const std::string& path, const std::string& conte
 }
 
 const std::string kVerbs =
-    "train, compare, eval, compress, predict, summary, gradcheck, data, bench, spectrum, env(, [a-z-]+)*";
+    "train, compare, eval, compress, predict, summary, gradcheck, data, bench, spectrum(, [a-z-]+)*";
 
 }  // namespace
 

@@ -214,7 +214,7 @@ TEST_CASE("lr-find sweeps, draws, and prints a command that trains", "[cli]") {
   CHECK(run_sigma(trained).exit_code == 0);
   CHECK(contains(run_sigma(flags + Arguments{"--lowest", "3", "--highest", "2"}).err,
                  "--lowest: expected less"));
-  r = run_sigma(flags + Arguments{"--highest", "1e-5"} + to(folder / "low"));
+  r = run_sigma(flags + Arguments{"--highest", "1e-5", "--trials", "3"} + to(folder / "low"));
   CHECK(r.exit_code == 2);
   CHECK(contains(r.err, "the loss falls at no rate that was tried"));
 }
