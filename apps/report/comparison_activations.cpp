@@ -37,14 +37,6 @@ std::vector<std::vector<size_t>> pairs_of(const Comparison& c) {
   return rows;
 }
 
-struct Limits {
-  double low = INFINITY, high = -INFINITY;
-  void take(double v) {
-    if (!std::isfinite(v)) return;
-    low = std::min(low, v);
-    high = std::max(high, v);
-  }
-};
 Limits limits_of(const ArmRun& r) {
   Limits l;
   for (double v : r.p15) l.take(v);

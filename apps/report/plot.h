@@ -4,6 +4,8 @@
 //   write_file_atomic("loss.svg", to_svg({chart}));
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +13,18 @@
 #include "report/canvas.h"
 
 namespace sigma {
+
+// From the lowest to the highest of the values that it is given, of those that are finite; none yet: low >
+// high.
+struct Limits {
+  double low = INFINITY, high = -INFINITY;
+  void take(double v) {
+    if (!std::isfinite(v)) return;
+    low = std::min(low, v);
+    high = std::max(high, v);
+  }
+  double width() const { return high - low; }
+};
 
 struct Series {
   std::string label;              // empty: not in the legend

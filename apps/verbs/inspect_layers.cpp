@@ -28,16 +28,6 @@ const LayerDistribution* find(const std::vector<LayerDistribution>& look, const 
   return nullptr;
 }
 
-struct Limits {
-  double low = INFINITY, high = -INFINITY;
-  void take(double v) {
-    if (!std::isfinite(v)) return;
-    low = std::min(low, v);
-    high = std::max(high, v);
-  }
-  double width() const { return high - low; }
-};
-
 Limits limits_of(const DistributionRun& run, const std::string& layer, bool gradients) {
   Limits l;
   for (const auto& look : run.looks)
