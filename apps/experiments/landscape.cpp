@@ -24,38 +24,24 @@ Outcome measure_landscape(Laboratory& lab) {
   const Measured nets = measure_vggs(lab, {kNormVgg, kPlainVgg}, [&](const VggNet& net, uint64_t seed) {
     return landscapes(lab, net, seed, looks);
   });
-  const std::vector<Json>&with = nets[0].second, &without = nets[1].second;
   Outcome o;
-  struct Row {
-    const char *key, *plate, *what;
-  };
-  const Row rows[] = {{"range", "loss-range", "range of the loss along the gradient"},
-                      {"beta", "smoothness", "effective beta-smoothness"},
-                      {"distance", "predictiveness", "largest change of the gradient"}};
-  size_t less[3];
-  for (size_t r = 0; r < 3; ++r) {
-    const std::vector<double> on = medians(with, rows[r].key, looks),
-                              off = medians(without, rows[r].key, looks);
-    less[r] = count_less(on, off);
-    o.findings.push_back({fmt::format("{}, {}", rows[r].what, kNormVgg.words), "smaller",
-                          median_text(on, "{:.3g}", "diverged")});
-    o.findings.push_back(
-        {fmt::format("{}, {}", rows[r].what, kPlainVgg.words), "", median_text(off, "{:.3g}", "diverged")});
-    Chart chart = chart_over_steps(lab, rows[r].key, rows[r].what, looks, nets);
-    chart.log_y = true;
-    o.plates.push_back({rows[r].plate, "Medians over the seeds and their range.", chart});
-  }
+  const char* const caption = "Medians over the seeds and their range.";
+  auto less_with = [&](const VggMeasure& m) { return add_measure(o, lab, nets, looks, m, "smaller"); };
+  const size_t range = less_with({"range", "range of the loss along the gradient", "loss-range", caption}),
+               beta = less_with({"beta", "effective beta-smoothness", "smoothness", caption}),
+               change = less_with({"distance", "largest change of the gradient", "predictiveness", caption});
   for (const auto& [net, seeds] : nets) {
     std::vector<double> last;
     for (const Json& s : seeds) last.push_back(filled(s.at("loss"), lab.extent().steps).back());
     o.findings.push_back(
         {fmt::format("loss of the last batch, {}", net.words), "", median_text(last, "{:.3f}", "diverged")});
   }
-  o.verdict = verdict_of(less[0] + less[1], 2 * with.size());
+  const size_t all = nets[0].second.size();
+  o.verdict = verdict_of(range + beta, 2 * all);
   o.why = fmt::format(
       "The median over the steps of the loss's range was smaller with batch norm in {} of {} seeds, that of "
       "the effective beta-smoothness in {}, that of the gradient's change in {}.",
-      less[0], with.size(), less[1], less[2]);
+      range, all, beta, change);
   o.notes.push_back(kVggNote);
   o.notes.push_back(
       "Steps along the gradient are 0.05 to 4 times the rate. Were batch norm without effect, it would have "

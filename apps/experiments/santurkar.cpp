@@ -41,6 +41,13 @@ Series over_steps(const Laboratory& lab, const std::vector<Json>& seeds, const c
   return line;
 }
 
+// Of each seed the median of the measurements `key`.
+std::vector<double> medians(const std::vector<Json>& seeds, const char* key, int64_t looks) {
+  std::vector<double> all;
+  for (const Json& s : seeds) all.push_back(median_of(filled(s.at(key), looks)));
+  return all;
+}
+
 }  // namespace
 
 std::vector<double> train_vgg(Laboratory& lab, const VggNet& net, uint64_t seed, int64_t looks,
@@ -80,24 +87,28 @@ std::vector<double> filled(const Json& values, int64_t count) {
   return all;
 }
 
-std::vector<double> medians(const std::vector<Json>& seeds, const char* key, int64_t looks) {
-  std::vector<double> all;
-  for (const Json& s : seeds) all.push_back(median_of(filled(s.at(key), looks)));
-  return all;
-}
-
-size_t count_less(const std::vector<double>& a, const std::vector<double>& b) {
-  size_t count = 0;
-  for (size_t i = 0; i < a.size(); ++i) count += a[i] < b[i] ? 1 : 0;
-  return count;
-}
-
 Chart chart_over_steps(const Laboratory& lab, const char* key, const char* what, int64_t looks,
                        const Measured& nets) {
   Chart chart{"", "steps", what, {}};
   for (const auto& [net, seeds] : nets)
     chart.series.push_back(over_steps(lab, seeds, key, looks, net, chart.series.size()));
   return chart;
+}
+
+size_t add_measure(Outcome& o, const Laboratory& lab, const Measured& nets, int64_t looks,
+                   const VggMeasure& m, const char* published) {
+  std::vector<std::vector<double>> of_nets;
+  for (const auto& [net, seeds] : nets) {
+    of_nets.push_back(medians(seeds, m.key, looks));
+    o.findings.push_back({fmt::format("{}, {}", m.what, net.words), of_nets.size() == 1 ? published : "",
+                          median_text(of_nets.back(), "{:.3g}", "diverged")});
+  }
+  Chart chart = chart_over_steps(lab, m.key, m.what, looks, nets);
+  chart.log_y = true;
+  o.plates.push_back({m.plate, m.caption, chart});
+  size_t less = 0;
+  for (size_t i = 0; i < of_nets[0].size(); ++i) less += of_nets[0][i] < of_nets[1][i] ? 1 : 0;
+  return less;
 }
 
 Measured measure_vggs(Laboratory& lab, const std::vector<VggNet>& nets,

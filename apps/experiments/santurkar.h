@@ -32,9 +32,6 @@ std::vector<double> train_vgg(Laboratory& lab, const VggNet& net, uint64_t seed,
 double or_infinite(double v);
 // `count` measurements; those that a run did not live to see count as infinite, too.
 std::vector<double> filled(const Json& values, int64_t count);
-// Of each seed the median of the measurements `key`.
-std::vector<double> medians(const std::vector<Json>& seeds, const char* key, int64_t looks);
-size_t count_less(const std::vector<double>& a, const std::vector<double>& b);  // one by one
 
 // Nets with what was measured of each seed, a unit of the laboratory each.
 using Measured = std::vector<std::pair<VggNet, std::vector<Json>>>;
@@ -43,5 +40,13 @@ Measured measure_vggs(Laboratory& lab, const std::vector<VggNet>& nets,
 // Over the steps a line for each net: medians over the seeds of the measurements `key`, with their range.
 Chart chart_over_steps(const Laboratory& lab, const char* key, const char* what, int64_t looks,
                        const Measured& nets);
+// A measurement `key` of the units, `what` it is on axes and in tables, and its plate.
+struct VggMeasure {
+  const char *key, *what, *plate, *caption;
+};
+// Adds its findings, of which `published` is said of the first net, and a plate with a line for each net,
+// over the steps. Of how many seeds the median over the steps is less in the first net than in the second.
+size_t add_measure(Outcome& o, const Laboratory& lab, const Measured& nets, int64_t looks,
+                   const VggMeasure& m, const char* published);
 
 }  // namespace sigma::app

@@ -34,33 +34,18 @@ Outcome measure_shift(Laboratory& lab) {
   const Measured nets = measure_vggs(lab, {kNormVgg, kPlainVgg}, [&](const VggNet& net, uint64_t seed) {
     return shifts(lab, net, seed, looks);
   });
-  const std::vector<Json>&with = nets[0].second, &without = nets[1].second;
   Outcome o;
-  struct Row {
-    const char *key, *what;
-  };
-  const Row rows[] = {{"distance", "||G' - G|| of a layer"},
-                      {"relative", "||G' - G|| / ||G|| of a layer"},
-                      {"angle", "1 - cosine of G' and G"}};
-  size_t less[3];
-  for (size_t r = 0; r < 3; ++r) {
-    const std::vector<double> on = medians(with, rows[r].key, looks),
-                              off = medians(without, rows[r].key, looks);
-    less[r] = count_less(on, off);
-    o.findings.push_back({fmt::format("{}, {}", rows[r].what, kNormVgg.words), "not smaller",
-                          median_text(on, "{:.3g}", "diverged")});
-    o.findings.push_back(
-        {fmt::format("{}, {}", rows[r].what, kPlainVgg.words), "", median_text(off, "{:.3g}", "diverged")});
-    Chart chart = chart_over_steps(lab, rows[r].key, rows[r].what, looks, nets);
-    chart.log_y = true;
-    o.plates.push_back({rows[r].key, "Medians over the layers, and over the seeds with their range.", chart});
-  }
-  const size_t seeds = with.size();
-  o.verdict = verdict_of((seeds - less[0]) + (seeds - less[2]), 2 * seeds);
+  const char* const caption = "Medians over the layers, and over the seeds with their range.";
+  auto less_with = [&](const VggMeasure& m) { return add_measure(o, lab, nets, looks, m, "not smaller"); };
+  const size_t distance = less_with({"distance", "||G' - G|| of a layer", "distance", caption}),
+               relative = less_with({"relative", "||G' - G|| / ||G|| of a layer", "relative", caption}),
+               angle = less_with({"angle", "1 - cosine of G' and G", "angle", caption});
+  const size_t seeds = nets[0].second.size();
+  o.verdict = verdict_of((seeds - distance) + (seeds - angle), 2 * seeds);
   o.why = fmt::format(
       "Batch norm had the smaller change of gradients in {} of {} seeds ({} relative to the gradient) and "
       "the smaller angle in {}.",
-      less[0], seeds, less[1], less[2]);
+      distance, seeds, relative, angle);
   o.notes.push_back(kVggNote);
   return o;
 }

@@ -42,7 +42,8 @@ std::filesystem::path real_data(const std::string& name) {
 }
 
 TemporaryFolder::TemporaryFolder() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "sigma-test-XXXXXX").string();
+  const std::string random(6, 'X');  // mkdtemp puts letters in their place
+  std::string pattern = (std::filesystem::temp_directory_path() / ("sigma-test-" + random)).string();
   if (!mkdtemp(pattern.data())) throw std::runtime_error("mkdtemp failed");
   path_ = pattern;
 }
