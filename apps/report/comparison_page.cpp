@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "apps/report/comparison_parts.h"
+#include "apps/report/csv.h"
 #include "apps/report/words.h"
 
 namespace sigma::app {
@@ -20,11 +21,6 @@ Row row_of(const Comparison& c, size_t arm) {
   return {c.arms[arm].label(), fmt::format("{:.2f}%", 100 * f.mean),
           fmt::format("{:.2f} to {:.2f}", 100 * f.low, 100 * f.high),
           f.diverged > 0 ? fmt::format("{} of {}", f.diverged, f.runs) : "none", fmt::format("{:.2f}", ms)};
-}
-
-size_t width(const std::string& s) {  // code points
-  return static_cast<size_t>(std::count_if(
-      s.begin(), s.end(), [](char ch) { return (static_cast<unsigned char>(ch) & 0xc0) != 0x80; }));
 }
 
 // "40", or what stands for infinity.
@@ -155,18 +151,7 @@ std::string table_text(const Comparison& c) {
     row.insert(row.end(), {r.ms, r.diverged});
     cells.push_back(std::move(row));
   }
-  std::vector<size_t> widths(cells[0].size(), 0);
-  for (auto& row : cells)
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
-  std::string text;
-  for (auto& row : cells) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      std::string pad(widths[i] - width(row[i]), ' ');
-      text += i == 0 ? row[i] + pad : "  " + pad + row[i];
-    }
-    text += "\n";
-  }
-  return text;
+  return columns_text(cells);
 }
 
 std::string report_html(const Comparison& c) {

@@ -10,6 +10,10 @@ namespace sigma {
 // A text as a cell: in quotes where it holds a comma, a quote or a new line.
 std::string csv_cell(const std::string& text);
 
+// Rows of cells as lines for the terminal: the first column to the left, the others to the right, two spaces
+// between. Rows have as many cells as the first.
+std::string columns_text(const std::vector<std::vector<std::string>>& rows);
+
 // A table that grows. Rows are appended whole; after a resume those beyond the checkpoint are dropped. Cells
 // are written as they are, so they hold numbers and plain words, or come from csv_cell in a table that no run
 // resumes.

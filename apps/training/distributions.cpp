@@ -1,7 +1,6 @@
 #include "training/distributions.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "autograd/precision.h"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 #include "autograd/precision.h"
 #include "core/math.h"
@@ -66,29 +67,13 @@ Both both_modes(Module& model, const Tensor& images, DType precision) {
   return both;
 }
 
-double spread_of(const Tensor& y) {
-  const int64_t n = y.dim(0), k = y.dim(1);
-  const double* p = y.data<double>();
-  double squares = 0;
-  for (int64_t c = 0; c < k; ++c) {
-    double mean = 0;
-    for (int64_t i = 0; i < n; ++i) mean += p[i * k + c] / static_cast<double>(n);
-    for (int64_t i = 0; i < n; ++i) squares += (p[i * k + c] - mean) * (p[i * k + c] - mean);
-  }
-  return std::sqrt(squares / static_cast<double>(n * k));
-}
-
 ModeGap gap_of(const Both& both) {
   ModeGap gap{both.train, both.eval};
-  const double *t = gap.train.data<double>(), *e = gap.eval.data<double>();
-  double squares = 0;
-  for (int64_t i = 0; i < gap.train.numel(); ++i) {
-    const double d = std::abs(t[i] - e[i]);
-    squares += d * d;
-    if (!(d <= gap.largest)) gap.largest = d;  // a NaN stays
-  }
-  gap.rms = std::sqrt(squares / static_cast<double>(gap.train.numel()));
-  gap.spread = spread_of(gap.train);
+  gap.largest = max_abs_difference(gap.train, gap.eval);
+  gap.rms = norm2(sub(gap.train, gap.eval)) / std::sqrt(static_cast<double>(gap.train.numel()));
+  const std::vector<double> variances = batch_moments(gap.train).biased;
+  gap.spread = std::sqrt(std::accumulate(variances.begin(), variances.end(), 0.0) /
+                         static_cast<double>(variances.size()));
   const Tensor a = argmax(gap.train, 1), b = argmax(gap.eval, 1);
   for (int64_t i = 0; i < a.numel(); ++i)
     gap.same_class += (a.data<int64_t>()[i] == b.data<int64_t>()[i]) / static_cast<double>(a.numel());
@@ -103,12 +88,6 @@ Tensor input_during(Module& layer, const std::function<void()>& run) {
   run();
   SIGMA_CHECK(seen.defined(), "inspection", "the forward pass did not come through the layer");
   return seen;
-}
-
-std::vector<int64_t> range(int64_t begin, int64_t end) {
-  std::vector<int64_t> rows;
-  for (int64_t i = begin; i < end; ++i) rows.push_back(i);
-  return rows;
 }
 
 void check_size(const char* tag, const Tensor& x, int64_t size) {
@@ -194,7 +173,7 @@ ModeGap mode_gap_in_batches(Module& model, const Tensor& images, int64_t size, D
   check_size("mode_gap_in_batches", images, size);
   std::vector<Tensor> train, eval;
   for (int64_t at = 0; at + size <= images.dim(0); at += size) {
-    const Both both = both_modes(model, index_rows(images, range(at, at + size)), precision);
+    const Both both = both_modes(model, slice(images, 0, at, size), precision);
     train.push_back(both.train);
     eval.push_back(both.eval);
   }
@@ -219,7 +198,7 @@ BatchVariance variance_in_batches(const Tensor& x, int64_t size) {
   v.size = size;
   double count = 0;
   for (int64_t at = 0; at + size <= x.dim(0); at += size) {
-    const BatchMoments m = batch_moments(index_rows(x, range(at, at + size)));
+    const BatchMoments m = batch_moments(slice(x, 0, at, size));
     v.values = m.values;
     const std::vector<double> unbiased = m.unbiased();
     for (size_t c = 0; c < whole.size(); ++c) {

@@ -12,22 +12,6 @@
 namespace sigma {
 namespace {
 
-// NaNs last.
-std::vector<double> sorted(const Tensor& values) {
-  std::vector<double> v = values.to_vector();
-  std::sort(v.begin(), v.end(),
-            [](double a, double b) { return a < b || (std::isnan(b) && !std::isnan(a)); });
-  return v;
-}
-
-double percentile_of(const std::vector<double>& ascending, double q) {
-  if (std::isnan(ascending.back())) return std::nan("");
-  const double at = q / 100 * static_cast<double>(ascending.size() - 1);
-  const auto below = static_cast<size_t>(at);
-  const size_t above = std::min(below + 1, ascending.size() - 1);
-  return ascending[below] + (at - static_cast<double>(below)) * (ascending[above] - ascending[below]);
-}
-
 // (samples, features) in float64.
 Tensor matrix_of(const Tensor& x, const char* tag) {
   SIGMA_CHECK(x.rank() == 2 && x.numel() > 0, tag, "expected a matrix (samples, features), got {}",
@@ -120,8 +104,8 @@ double kurtosis(const Tensor& values) {
 }
 
 double max_over_median(const Tensor& values) {
-  const std::vector<double> v = sorted(abs(values));
-  return v.empty() ? std::nan("") : v.back() / percentile_of(v, 50);
+  const std::vector<double> of = percentiles(abs(values), {50, 100});
+  return of[1] / of[0];
 }
 
 std::vector<double> histogram_shares(const Tensor& values, double low, double high, int64_t bins) {

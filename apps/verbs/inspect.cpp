@@ -31,8 +31,10 @@ class Inspect : public Verb {
     flag("--channels", wanted_.channels,
          "channels of it to draw, comma-separated (default: first, middle, last)", kIdentity,
          {at_least(0), at_most(1e9), whole_number()});
-    flag("--steps", wanted_.steps, "of training, from the start of the run that the other flags say",
-         kIdentity, {at_least(1), at_most(100000)});
+    flag(
+        "--steps", wanted_.steps,
+        "of training, from the start of the run that the other flags say; beyond its end its last rate stays",
+        kIdentity, {at_least(1), at_most(100000)});
     example("inspect", "a fresh network on the built-in digits: the page is runs/inspect/report.html");
     example("inspect --checkpoint runs/train/weights/last.safetensors --layer bn1",
             "a trained network, its first layer");

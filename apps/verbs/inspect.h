@@ -29,6 +29,9 @@ struct DistributionRun {
   int64_t diverged_at = -1;                           // the step whose loss was not finite; -1: none
 };
 
+// "The network with batch norm diverged: after 3 steps its loss was no number."
+std::string diverged_text(const DistributionRun& run);
+
 struct GapAt {
   int64_t at = 0;  // steps done, or images a batch
   ModeGap gap;
@@ -55,8 +58,9 @@ struct Inspection {
   std::string why;
   std::vector<size_t> channels;
   double eps = 0;
-  std::optional<double> momentum;  // of the layer
-  int64_t parameters = 0, steps = 0, batch = 0;
+  std::optional<double> momentum;                     // of the layer
+  int64_t parameters = 0, steps = 0, batch_size = 0;  // of training; steps: fewer where it diverged
+  int64_t batch = 0;                                  // images that both modes are compared on
   std::vector<StateEntry> before, after;
   std::vector<StatisticsStep> statistics;
   std::vector<GapAt> gaps, sizes;  // by steps; by images a batch, in the end

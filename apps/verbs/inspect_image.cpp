@@ -48,8 +48,8 @@ NormalizedImage normalized_image(const Dataset& data, const Normalization& norma
   n.new_mean = b.mean;
   n.new_std = deviations(b);
   n.before = shares_of(pixels, 0, 256);
-  const std::vector<double> ends = percentiles(after, {0, 100});
-  n.after = shares_of(after, ends[0], ends[1] > ends[0] ? ends[1] : ends[0] + 1);
+  const double low = min(after).item(), high = max(after).item();
+  n.after = shares_of(after, low, high > low ? high : low + 1);
   return n;
 }
 

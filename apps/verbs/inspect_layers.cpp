@@ -62,7 +62,7 @@ Chart bands(const DistributionRun& run, const std::string& layer, bool gradients
     chart.series.clear();
     chart.note = "this network has no such layer";
     chart.x_min = 0;
-    chart.x_max = static_cast<double>(run.steps.back());
+    chart.x_max = static_cast<double>(std::max<int64_t>(1, run.steps.back()));
   }
   return chart;
 }
@@ -125,10 +125,6 @@ InspectSection depth_section(const Inspection& r) {
                   "sets it anew each time.",
                   r.look_images)};
   s.words.insert(s.words.end(), r.notes.begin(), r.notes.end());
-  for (const DistributionRun& run : r.runs)
-    if (run.diverged_at >= 0)
-      s.words.push_back(fmt::format("The network {} diverged: after {} its loss was no number.", run.label,
-                                    count_text(run.diverged_at, "step")));
   s.numbers.header = {"what", "network", "step", "number", "layer", "width"};
   for (const bool gradients : {false, true}) {
     Chart chart{gradients ? "gradients" : "activations",

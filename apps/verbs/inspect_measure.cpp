@@ -75,6 +75,13 @@ void tell(const InspectOptions& o, const std::string& what, int64_t done, int64_
   if (o.progress) o.progress(what, done, all);
 }
 
+void train_steps(Trainer& trainer, int64_t steps, const std::function<void(int64_t)>& after) {
+  for (int64_t step = 1; step <= steps; ++step) {
+    trainer.step();
+    after(step);
+  }
+}
+
 // What `train` gives: trains, looking before it and after each step; a loss that is not finite ends it.
 void watch(DistributionRun& run, Trainer& trainer, const Images& images, const InspectOptions& o,
            const std::function<void(const std::function<void(int64_t)>& after)>& train) {
@@ -108,13 +115,7 @@ void watch_network(Inspection& r, DistributionRun& run, Trainer& trainer, const 
   };
   gap(0);
   watch(run, trainer, images, o, [&](const std::function<void(int64_t)>& after) {
-    if (r.layer.empty()) {
-      for (int64_t step = 1; step <= o.steps; ++step) {
-        trainer.step();
-        after(step);
-      }
-      return;
-    }
+    if (r.layer.empty()) return train_steps(trainer, o.steps, after);
     watch_statistics(trainer, r.layer, o.steps, [&](const StatisticsStep& s) {
       r.statistics.push_back(s);
       gap(s.step);
@@ -137,14 +138,7 @@ void vary_batch_size(Inspection& r, Trainer& trainer, const Images& images, cons
     r.sizes.back().gap.train = r.sizes.back().gap.eval = {};
     if (input.dim(0) == count) r.variances.push_back(variance_in_batches(input, size));
   }
-  const Tensor x = input.dim(0) == count ? index_rows(input,
-                                                      [&] {
-                                                        std::vector<int64_t> rows;
-                                                        for (int64_t i = 0; i < std::min(r.batch, count); ++i)
-                                                          rows.push_back(i);
-                                                        return rows;
-                                                      }())
-                                         : input;
+  const Tensor x = input.dim(0) == count ? slice(input, 0, 0, std::min(r.batch, count)) : input;
   r.variance = batch_moments(x).biased;
   for (int exponent = -10; exponent <= 2; ++exponent)
     r.eps_effects.push_back(eps_effect(x, std::pow(10, exponent)));
@@ -193,17 +187,13 @@ void compare_fresh(Inspection& r, const Dataset& data, TrainSetup setup, const I
     run.label = (saved ? "fresh, " : "") + label_of(s);
     try {
       Trainer trainer(data, s);
-      if (other && state_entries(trainer.model()).size() == r.before.size()) {
+      if (other && trainer.model().state_dict().items.size() == r.before.size()) {
         r.notes.push_back(
             "The network's text has no place for a normalization, so it is the same with and without one.");
         continue;
       }
-      watch(run, trainer, images, o, [&](const std::function<void(int64_t)>& after) {
-        for (int64_t step = 1; step <= o.steps; ++step) {
-          trainer.step();
-          after(step);
-        }
-      });
+      watch(run, trainer, images, o,
+            [&](const std::function<void(int64_t)>& after) { train_steps(trainer, o.steps, after); });
     } catch (const Error& e) {  // as rates by layer of layers that are gone
       if (e.kind() != ErrorKind::usage) throw;
       r.notes.push_back(fmt::format("The network {} was left out: {}.", run.label, e.what()));
@@ -220,21 +210,24 @@ Inspection inspect(const Dataset& data, const TrainSetup& setup, const InspectOp
   const Images images(data, setup);
   Inspection r;
   choose(r, trainer.model(), o);
-  r.steps = o.steps;
   r.parameters = trainer.model().parameter_count();
-  r.batch = std::min(setup.loader.batch_size, images.size());
+  r.batch_size = setup.loader.batch_size;
+  r.batch = std::min(std::max<int64_t>(2, r.batch_size), images.size());
   r.look_images = std::min(kLookImages, images.size());
   if (!r.layer.empty() && images.size() < 4)
     fail(ErrorKind::data, data.name, "expected at least 4 training images, got {}", images.size());
   r.before = state_entries(trainer.model());
   r.runs.push_back({setup.weights ? "the checkpoint" : label_of(setup)});
   watch_network(r, r.runs[0], trainer, images, o);
+  r.steps = trainer.steps_done();
   r.after = state_entries(trainer.model());
   if (!r.layer.empty()) {
     vary_batch_size(r, trainer, images, o);
     vary_momentum(r, trainer, o);
   }
   compare_fresh(r, data, setup, images, o);
+  for (const DistributionRun& run : r.runs)
+    if (run.diverged_at >= 0) r.notes.push_back(diverged_text(run));
   r.image = normalized_image(data, setup.loader.normalization, images.rows(kSizeImages));
   return r;
 }

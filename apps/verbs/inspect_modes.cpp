@@ -17,7 +17,8 @@ std::vector<std::string> gap_cells(const GapAt& g, const char* format) {
 
 std::vector<std::string> gap_words(const GapAt& g) {
   return {thousands(g.at), number_text(g.gap.rms), number_text(g.gap.largest),
-          fmt::format("{:.1f}%", 100 * g.gap.relative()), percent_text(g.gap.same_class)};
+          std::isfinite(g.gap.relative()) ? fmt::format("{:.1f}%", 100 * g.gap.relative()) : "no number",
+          percent_text(g.gap.same_class)};
 }
 
 // 1 / sqrt(size), through the first of the line.

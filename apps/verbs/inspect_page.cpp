@@ -7,6 +7,7 @@
 #include "apps/report/page.h"
 #include "apps/report/words.h"
 #include "apps/verbs/inspect_parts.h"
+#include "apps/verbs/shades.h"
 
 namespace sigma::app {
 namespace {
@@ -34,27 +35,14 @@ struct Panels {
   std::vector<Picture> pictures;
   std::vector<std::string> words;
 };
-// With one scale each: black is `low` and white is `high`.
-Picture shaded(const Tensor& image, double low, double high) {
-  const int64_t channels = image.dim(1) == 3 ? 3 : 1, places = image.dim(2) * image.dim(3);
-  const std::vector<double> v = image.to_vector();
-  Picture p{image.dim(2), image.dim(3), channels, {}};
-  for (int64_t at = 0; at < places; ++at)
-    for (int64_t c = 0; c < channels; ++c) {
-      const double t = (v[static_cast<size_t>(c * places + at)] - low) / (high - low);
-      p.pixels.push_back(static_cast<uint8_t>(std::lround(255 * std::clamp(t, 0.0, 1.0))));
-    }
-  return p;
-}
-
 Panels panels_of(const NormalizedImage& n) {
   const std::vector<double> v = n.normalized.to_vector();
   const auto [low, high] = std::minmax_element(v.begin(), v.end());
-  Panels p{{shaded(n.pixels, 0, 255), shaded(n.normalized, -3, 3)},
+  Panels p{{shaded(n.pixels, 0, 0, 255), shaded(n.normalized, 0, -3, 3)},
            {"pixels: 0 black, 255 white",
             fmt::format("normalized: -3 black, 0 grey, 3 white; these are {:.3g} to {:.3g}", *low, *high)}};
   if (n.back.defined()) {
-    p.pictures.push_back(shaded(n.back, 0, 255));
+    p.pictures.push_back(shaded(n.back, 0, 0, 255));
     p.words.emplace_back("and back: 0 black, 255 white");
   }
   return p;
@@ -86,6 +74,7 @@ std::string panels_csv(const NormalizedImage& n) {
 }
 
 std::string finding_of(const Inspection& r) {
+  if (r.runs[0].diverged_at >= 0) return diverged_text(r.runs[0]);
   if (r.layer.empty()) return r.why;
   const GapAt &first = r.gaps.front(), &last = r.gaps.back();
   std::string text = fmt::format(
@@ -121,7 +110,7 @@ std::string page_of(const Inspection& r, const std::vector<InspectSection>& sect
   page.finding(finding_of(r));
   std::vector<Tile> tiles{{thousands(r.parameters), "parameters"},
                           {thousands(r.steps), "steps of training"},
-                          {thousands(r.batch), "images a batch"}};
+                          {thousands(r.batch_size), "images a batch"}};
   if (!r.layer.empty()) {
     tiles.push_back({r.layer, "the layer that is watched"});
     tiles.push_back({momentum_text(r.momentum), "its momentum"});
@@ -189,23 +178,19 @@ std::string InspectTable::csv() const {
 }
 
 std::string InspectTable::text() const {
-  std::vector<size_t> widths;
-  for (const std::string& cell : header) widths.push_back(cell.size());
-  for (const auto& row : rows)
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  std::string text;
-  auto add = [&](const std::vector<std::string>& row) {
-    std::string line;
-    for (size_t i = 0; i < row.size(); ++i)
-      line += i == 0 ? fmt::format("{:{}}", row[i], widths[i]) : fmt::format("  {:>{}}", row[i], widths[i]);
-    text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
-  };
-  add(header);
-  for (const auto& row : rows) add(row);
-  return text;
+  std::vector<std::vector<std::string>> all{header};
+  all.insert(all.end(), rows.begin(), rows.end());
+  return columns_text(all);
 }
 
-std::string number_text(double value) { return fmt::format("{:.4g}", value); }
+std::string diverged_text(const DistributionRun& run) {
+  return fmt::format("The network {} diverged: after {} its loss was no number.", run.label,
+                     count_text(run.diverged_at, "step"));
+}
+
+std::string number_text(double value) {
+  return std::isfinite(value) ? fmt::format("{:.4g}", value) : "no number";
+}
 
 std::string momentum_text(const std::optional<double>& momentum) {
   return momentum ? fmt::format("{:g}", *momentum) : "None";
@@ -261,7 +246,7 @@ Json inspection_json(const Inspection& r) {
   }
   Json j{{"layer", r.layer.empty() ? Json(nullptr) : Json(r.layer)},
          {"steps", r.steps},
-         {"batch_size", r.batch},
+         {"batch_size", r.batch_size},
          {"state", state}};
   if (!r.layer.empty()) {
     j["momentum"] = r.momentum ? Json(*r.momentum) : Json(nullptr);

@@ -28,7 +28,7 @@ struct InspectSection {
   std::string fold;      // charts are shown once these words are opened; empty: at once
 };
 
-std::string number_text(double value);  // to four digits
+std::string number_text(double value);  // to four digits; "no number" of one that is not finite
 // Whether a table shows the step: some of them, more of the early ones.
 bool is_shown(int64_t step, int64_t all);
 std::string momentum_text(const std::optional<double>& momentum);

@@ -3,14 +3,14 @@
 #include <cmath>
 
 #include "apps/report/words.h"
+#include "apps/training/measures.h"
 #include "apps/verbs/inspect_parts.h"
 
 namespace sigma::app {
 namespace {
 
-double median(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
-  return v[v.size() / 2];
+double median(const std::vector<double>& v) {
+  return percentiles(Tensor::from<double>(v, {static_cast<int64_t>(v.size())}), {50})[0];
 }
 
 // Mean of the second half.
