@@ -25,7 +25,9 @@ const std::vector<Part> kParts{
 std::string network_for(const Extent& extent) {
   std::string text = model_text("resnet20");
   const std::string stem = "conv1: conv 16";
-  if (extent.name != "full") text.insert(text.find(stem) + stem.size(), " stride=4");
+  const size_t at = text.find(stem);
+  SIGMA_CHECK(at != std::string::npos, "affine-only", "expected resnet20 to begin with {}", stem);
+  if (extent.name != "full") text.insert(at + stem.size(), " stride=4");
   return text;
 }
 

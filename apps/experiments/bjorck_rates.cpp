@@ -3,12 +3,12 @@
 #include <cmath>
 
 #include "apps/experiments/experiment.h"
-#include "apps/report/comparison_parts.h"
+#include "core/text.h"
 
 namespace sigma::app {
 namespace {
 
-const char* const kRates[] = {"0.1", "0.03", "0.01", "0.003", "0.001", "0.0003"};
+const std::vector<std::string> kRates{"0.1", "0.03", "0.01", "0.003", "0.001", "0.0003"};
 constexpr double kDiverged = 1e3;  // of the loss, in the paper's section 3
 
 bool diverged(const ArmRun& run) {
@@ -18,13 +18,16 @@ bool diverged(const ArmRun& run) {
 
 Outcome measure(Laboratory& lab) {
   const bool full = lab.extent().name == "full";
-  std::string list;
-  for (const char* rate : kRates) list += (list.empty() ? "" : ",") + std::string(rate);
-  std::vector<std::string> flags{
-      "--data",       "cifar10",  "--normalize",    "standard", "--augment",  "flip+crop",
-      "--init",       "kaiming",  "--lr",           list,       "--momentum", "0.9",
-      "--schedule",   "constant", "--weight-decay", "5e-4",     "--model",    full ? "resnet32" : "resnet20",
-      "--batch-norm", "on,off"};
+  std::vector<std::string> flags{"--data",         "cifar10",
+                                 "--normalize",    "standard",
+                                 "--augment",      "flip+crop",
+                                 "--init",         "kaiming",
+                                 "--lr",           join(kRates, ","),
+                                 "--momentum",     "0.9",
+                                 "--schedule",     "constant",
+                                 "--weight-decay", "5e-4",
+                                 "--model",        full ? "resnet32" : "resnet20",
+                                 "--batch-norm",   "on,off"};
   const std::vector<std::string> small{"--limit-train", "2000", "--limit-test", "1000", "--eval-every", "31",
                                        "--eval-images", "100",  "--batch-size", "32"};
   if (!full) flags.insert(flags.end(), small.begin(), small.end());
@@ -33,11 +36,11 @@ Outcome measure(Laboratory& lab) {
   double best[2] = {0, 0}, rate_of_best[2] = {0, 0};
   size_t failed = 0, held = 0, all = 0;
   for (int norm = 0; norm < 2; ++norm)
-    for (const char* rate : kRates) {
+    for (const std::string& rate : kRates) {
       const auto runs = runs_where(c, {{"batch-norm", norm ? "on" : "off"}, {"lr", rate}});
       const auto lost =
           static_cast<size_t>(std::count_if(runs.begin(), runs.end(), [](auto* r) { return diverged(*r); }));
-      if (std::string(rate) == "0.1") {
+      if (rate == "0.1") {
         all = runs.size();
         (norm ? held : failed) = norm ? all - lost : lost;
       }
@@ -56,8 +59,7 @@ Outcome measure(Laboratory& lab) {
       "At rate 0.1 {} of {} networks without batch norm diverged, and {} of {} with it. The best rate "
       "without is {:g} ({:.1f}%), with it {:g} ({:.1f}%).",
       failed, all, all - held, all, rate_of_best[0], 100 * best[0], rate_of_best[1], 100 * best[1]);
-  for (const Chart& chart : value_charts(c))
-    o.plates.push_back({"accuracy", "Final test accuracy by the rate; medians and range.", chart});
+  add_values(o, c);
   if (!full)
     o.notes.push_back(fmt::format(
         "{} steps of 32 images say which rates a network survives, and little about which trains it best: "
@@ -76,8 +78,9 @@ const RegisterExperiment bjorck_rates(
      .claim = "A deep residual network without batch norm diverges at the rate at which it trains with it, "
               "and does best at a small one.",
      .rule =
-         "He initial weights, six rates: at 0.1 every network without batch norm diverges (a loss that is "
-         "above 1,000 or not finite) and none with it, and the best rate without, by median test "
+         "He initial weights, six rates: at 0.1 every network without batch norm diverges (a mean training "
+         "loss between measurements that is above 1,000, or one that is not finite) and none with it, and "
+         "the best rate without, by median test "
          "accuracy, is at most 0.01.",
      .data = "cifar10",
      .extents = {{"reduced", "ResNet-20, one epoch of 2,000 images in batches of 32", 62, 3, 3},

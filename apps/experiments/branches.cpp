@@ -97,8 +97,8 @@ Outcome measure_variances(Laboratory& lab) {
        exponent.text()},
       {"without: doublings of the skip path's mean square a block (mean, 95% interval)", "1",
        doubling.text()}};
-  const bool shrinks =
-      exponent.low > -1.1 && exponent.high<-0.9, explodes = doubling.low> 0.9 && doubling.high < 1.1;
+  const bool shrinks = exponent.low > -1.1 && exponent.high < -0.9;
+  const bool explodes = doubling.low > 0.9 && doubling.high < 1.1;
   o.verdict = verdict_of(size_t{shrinks} + size_t{explodes}, 2);
   o.why = fmt::format(
       "With batch norm a branch's share of the variance changes with the block to the power {}; without "

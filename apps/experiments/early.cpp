@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "apps/experiments/experiment.h"
-#include "apps/report/comparison_parts.h"
 
 namespace sigma::app {
 namespace {
@@ -17,15 +16,6 @@ Words on_mnist(const Words& more) {
               "--eval-every", "100",   "--eval-images", "0",  "--batch-norm", "on,off"};
   flags.insert(flags.end(), more.begin(), more.end());
   return flags;
-}
-
-// The accuracy over the steps, a line an arm.
-void add_curves(Outcome& o, const Comparison& c, const std::string& name) {
-  const std::vector<Chart> charts = accuracy_charts(c);
-  for (size_t i = 0; i < charts.size(); ++i)
-    o.plates.push_back({charts.size() == 1 ? name : fmt::format("{}-{}", name, i + 1),
-                        "Test accuracy over the steps; lines are means over the seeds, shades their range.",
-                        charts[i]});
 }
 
 // Whether it holds of the i-th run of both, for every seed.

@@ -6,12 +6,14 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/flags/parser.h"
+#include "apps/report/comparison_parts.h"
 #include "apps/run/output.h"
 #include "apps/run/signals.h"
 #include "apps/training/fit.h"
 #include "apps/verbs/compare_run.h"
 #include "apps/verbs/train_setup.h"
 #include "core/file.h"
+#include "core/json.h"
 
 namespace sigma::app {
 namespace {
@@ -94,28 +96,34 @@ Comparison Laboratory::compare(const std::string& name, const std::vector<std::s
 
 Json Laboratory::trained(const std::string& name, const std::vector<std::string>& flags,
                          const std::function<Json(Module&, const EvalResult&)>& measure) {
-  return unit(name, [&] {
+  const std::string path = (fs::path(folder_) / (name + ".safetensors")).string();
+  std::error_code ignored;
+  const Json measured = unit(name, [&] {
     std::vector<std::string> line = line_of("train", flags);
     line.insert(line.end(), {"--data", data_name_});
     const Call call = parse_command_line(line);
     const Options& o = *call.options;
     Trainer trainer(data(), setup_of(o, data(), normalization_for(o, o.normalize, data())));
-    const std::string path = (fs::path(folder_) / (name + ".safetensors")).string();
     FitOptions options;
-    std::error_code ignored;
     if (fs::exists(path, ignored)) go_on(trainer, options, load_checkpoint(path), path);
-    const FitResult result = fit(trainer, options,
-                                 {.on_save =
-                                      [&](const Checkpoint& c, SaveReason reason) {
-                                        if (reason != SaveReason::best && reason != SaveReason::diverged)
-                                          save_checkpoint(path, c);
-                                      },
-                                  .stop = [] { return stop_signal() != 0; }});
+    FitResult result;
+    try {
+      result = fit(trainer, options,
+                   {.on_save =
+                        [&](const Checkpoint& c, SaveReason reason) {
+                          if (reason != SaveReason::best && reason != SaveReason::diverged)
+                            save_checkpoint(path, c);
+                        },
+                    .stop = [] { return stop_signal() != 0; }});
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::diverged) throw;
+      result.test = {};
+    }
     if (result.stopped) throw Stopped{stop_signal()};
-    Json measured = measure(trainer.model(), result.test);
-    fs::remove(path, ignored);
-    return measured;
+    return measure(trainer.model(), result.test);
   });
+  fs::remove(path, ignored);
+  return measured;
 }
 
 Json Laboratory::unit(const std::string& name, const std::function<Json()>& compute) {
@@ -124,9 +132,20 @@ Json Laboratory::unit(const std::string& name, const std::function<Json()>& comp
   if (fs::exists(path, ignored))
     return read_json_file(path.string(), ErrorKind::checkpoint, uint64_t{1} << 30);
   if (const int signal = stop_signal()) throw Stopped{signal};
-  const Json value = compute();
-  write_file_atomic(path.string(), json_text(value));
-  return value;
+  const std::string text = json_text(compute());
+  write_file_atomic(path.string(), text);
+  return parse_json(text, ErrorKind::checkpoint, path.string());  // as it will be read
+}
+
+void add_curves(Outcome& o, const Comparison& c, const std::string& name, const std::string& caption) {
+  const std::vector<Chart> charts = accuracy_charts(c);
+  for (size_t i = 0; i < charts.size(); ++i)
+    o.plates.push_back({charts.size() == 1 ? name : fmt::format("{}-{}", name, i + 1), caption, charts[i]});
+}
+
+void add_values(Outcome& o, const Comparison& c) {
+  for (const Chart& chart : value_charts(c))
+    o.plates.push_back({"accuracy", "Final test accuracy by the rate; means and range.", chart});
 }
 
 double number_of(const Json& value) { return value.is_number() ? value.get<double>() : std::nan(""); }

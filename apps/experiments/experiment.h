@@ -84,7 +84,8 @@ class Laboratory {
   // none, are those of the extent. Throws Stopped for a signal.
   Comparison compare(const std::string& name, const std::vector<std::string>& flags);
   // A measurement of a network that is trained by the flags of `sigma train` on the experiment's data; steps,
-  // where the flags say none, are those of the extent. A training that was stopped goes on where it was.
+  // where the flags say none, are those of the extent. A training that was stopped goes on where it was;
+  // of one that diverged the accuracy is 0.
   // Throws Stopped for a signal.
   Json trained(const std::string& name, const std::vector<std::string>& flags,
                const std::function<Json(Module& model, const EvalResult& test)>& measure);
@@ -103,6 +104,13 @@ class Laboratory {
   std::optional<Dataset> data_;
   std::vector<std::string> flags_;  // for every training: --data-dir, --threads, --quiet
 };
+
+// Plates of the accuracy over the steps, and by the rate.
+void add_curves(Outcome& o, const Comparison& c, const std::string& name,
+                const std::string& caption =
+                    "Test accuracy over the steps; lines are means over the seeds, shades "
+                    "their range.");
+void add_values(Outcome& o, const Comparison& c);
 
 // Of a measurement, which has null for what is not finite: NaN then.
 double number_of(const Json& value);

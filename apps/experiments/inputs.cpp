@@ -4,11 +4,11 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/experiments/experiment.h"
-#include "apps/report/comparison_parts.h"
 #include "apps/training/measures.h"
 #include "core/json.h"
 #include "core/math.h"
 #include "core/rng.h"
+#include "core/text.h"
 #include "data/transforms/transforms.h"
 
 namespace sigma::app {
@@ -128,14 +128,12 @@ std::vector<double> last_losses(const std::vector<const ArmRun*>& runs) {
 }
 
 Outcome measure_whitened(Laboratory& lab) {
-  std::string list;
-  for (const std::string& r : kRates) list += (list.empty() ? "" : ",") + r;
   const Comparison c =
       lab.compare("runs", {"--data",         "mnist",
                            "--batch-size",   "60",
                            "--normalize",    "standard,zca",
                            "--model",        "flatten, 3 x { linear 100, bn, relu }, linear classes",
-                           "--lr",           list,
+                           "--lr",           join(kRates, ","),
                            "--schedule",     "constant",
                            "--momentum",     "0",
                            "--weight-decay", "0",
@@ -166,15 +164,14 @@ Outcome measure_whitened(Laboratory& lab) {
   o.verdict = verdict_of(good, best[0][0].size());
   auto told = [&](int norm) {
     return fmt::format("{} whitened (rate {}) and {} standardized (rate {})",
-                       median_text(best[norm][1], "{:.4f}"), best_rate[norm][1],
-                       median_text(best[norm][0], "{:.4f}"), best_rate[norm][0]);
+                       median_text(best[norm][1], "{:.4f}", "diverged"), best_rate[norm][1],
+                       median_text(best[norm][0], "{:.4f}", "diverged"), best_rate[norm][0]);
   };
   o.why = fmt::format(
       "Without batch norm whitened pixels had the smaller training loss in {} of {} seeds, each at its best "
       "rate: {}. With batch norm: {}.",
       good, best[0][0].size(), told(0), told(1));
-  for (const Chart& chart : value_charts(c))
-    o.plates.push_back({"accuracy", "Final test accuracy by the rate; medians and range.", chart});
+  add_values(o, c);
   o.notes.push_back(
       "What is compared is how fast the training loss falls. Whitening makes noise as large as everything "
       "else, which test accuracy shows. The rates 1 and 3 were added after a first look, in which 0.3, the "

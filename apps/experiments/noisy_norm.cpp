@@ -91,10 +91,11 @@ Outcome measure_noisy(Laboratory& lab) {
   for (size_t l = 0; l < std::size(kLooked); ++l)
     for (size_t n = 0; n < 3; ++n)
       o.findings.push_back({fmt::format("drift of layer {}, {}", kLooked[l] + 1, nets[n].first.words),
-                            n == 1 ? "less stable than without" : "", median_text(drift[n][l], "{:.2f}")});
+                            n == 1 ? "less stable than without" : "",
+                            median_text(drift[n][l], "{:.2f}", "diverged")});
   size_t near = 0, better = 0, moving = 0;
   for (size_t i = 0; i < final[0].size(); ++i) {
-    near += final[1][i] <= 1.1 * final[0][i] ? 1 : 0;
+    near += std::isfinite(final[1][i]) && final[1][i] <= 1.1 * final[0][i] ? 1 : 0;
     better += final[1][i] < final[2][i] ? 1 : 0;
     bool all = true;
     for (size_t l = 0; l < std::size(kLooked); ++l) all = all && drift[1][l][i] > drift[2][l][i];

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "apps/experiments/experiment.h"
-#include "apps/report/comparison_parts.h"
 #include "apps/training/measures.h"
 
 namespace sigma::app {
@@ -14,6 +13,7 @@ constexpr int64_t kSettled = 1000;  // the drift is that of the steps after this
 
 // How far the median of the last sigmoids' inputs travels; see percentile_drift.
 double drift_of(const ArmRun& run) {
+  if (run.diverged_at >= 0) return std::nan("");
   std::vector<double> q15, q50, q85;
   for (size_t i = 0; i < run.step.size(); ++i) {
     if (run.step[i] < kSettled) continue;
@@ -77,9 +77,7 @@ Outcome measure(Laboratory& lab) {
       {"drift of the median over its width, with batch norm", "\"much more stable\"",
        median_text(drifts[1], "{:.2f}")},
       {"drift of the median over its width, without", "", median_text(drifts[0], "{:.2f}")}};
-  for (const Chart& chart : accuracy_charts(c))
-    o.plates.push_back(
-        {"accuracy", "Test accuracy; lines are means over the seeds, shades their range.", chart});
+  add_curves(o, c, "accuracy");
   o.plates.push_back({"percentiles-with", "The first seed: what the last sigmoids get, all units together.",
                       percentile_chart(*on[0], "with batch norm")});
   o.plates.push_back({"percentiles-without",

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "apps/experiments/experiment.h"
-#include "apps/report/comparison_parts.h"
+#include "core/text.h"
 
 namespace sigma::app {
 namespace {
@@ -15,11 +15,9 @@ bool trained(const ArmRun& r) {
 }
 
 Outcome measure_rates(Laboratory& lab) {
-  std::string list;
-  for (const std::string& r : kRates) list += (list.empty() ? "" : ",") + r;
-  const Comparison c =
-      lab.compare("runs", {"--data", "mnist", "--model", "lenet5", "--batch-size", "64", "--normalize",
-                           "standard", "--batch-norm", "on,off", "--lr", list, "--eval-every", "50"});
+  const Comparison c = lab.compare(
+      "runs", {"--data", "mnist", "--model", "lenet5", "--batch-size", "64", "--normalize", "standard",
+               "--batch-norm", "on,off", "--lr", join(kRates, ","), "--eval-every", "50"});
   Outcome o;
   std::vector<double> largest[2];
   double best[2] = {0, 0};
@@ -51,8 +49,7 @@ Outcome measure_rates(Laboratory& lab) {
       "at {:.2f}% and {:.2f}%.",
       median_text(largest[1], "{:g}"), median_text(largest[0], "{:g}"), best_rate[1], best_rate[0],
       100 * best[1], 100 * best[0]);
-  for (const Chart& chart : value_charts(c))
-    o.plates.push_back({"accuracy", "Final test accuracy by the rate; medians and range.", chart});
+  add_values(o, c);
   return o;
 }
 

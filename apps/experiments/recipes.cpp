@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/experiments/experiment.h"
-#include "apps/report/comparison_parts.h"
 #include "core/json.h"
 #include "core/text.h"
 
@@ -15,11 +14,6 @@ using Words = std::vector<std::string>;
 Words operator+(Words a, const Words& b) {
   a.insert(a.end(), b.begin(), b.end());
   return a;
-}
-
-void add_curves(Outcome& o, const Comparison& c, const std::string& name) {
-  for (const Chart& chart : accuracy_charts(c))
-    o.plates.push_back({name, "Test accuracy over the steps; lines are means over the seeds.", chart});
 }
 
 // What is known of the images that were used. The copy is one of JPEG images, of which the recipes make less.
@@ -64,7 +58,7 @@ Outcome measure_minute(Laboratory& lab) {
     accuracy.push_back(run.test_accuracy);
     seconds.push_back(run.seconds.empty() ? HUGE_VAL : run.seconds.back());
     good += accuracy.back() >= 0.99 && seconds.back() <= kSeconds ? 1 : 0;
-    if (i == 0) add_curves(o, c, "accuracy");
+    if (i == 0) add_curves(o, c, "accuracy", "The first seed.");
   }
   o.verdict = verdict_of(good, accuracy.size());
   o.why = fmt::format("{} steps of 128 images took {} s of training and ended at {}.", steps,
@@ -125,7 +119,7 @@ Outcome measure_quarter(Laboratory& lab) {
                         "--epochs",    std::to_string(lab.extent().steps)};
     if (!full) flags = flags + Words{"--limit-train", "10000", "--limit-test", "5000"};
     const Comparison c = lab.compare(norm ? "batch-norm" : "none", flags);
-    ends[norm] = accuracies(c.of(0).empty() ? std::vector<const ArmRun*>{} : c.of(0));
+    ends[norm] = accuracies(c.of(0));
     add_curves(o, c, norm ? "with" : "without");
   }
   size_t ahead = 0;

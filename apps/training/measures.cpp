@@ -84,8 +84,8 @@ std::vector<double> percentiles(const Tensor& values, const std::vector<double>&
     const auto below = v.begin() + static_cast<std::ptrdiff_t>(at);
     std::nth_element(placed, below, v.end());
     placed = below;
-    const double above = below + 1 == v.end() ? *below : *std::min_element(below + 1, v.end());
-    result[i] = *below + (at - std::floor(at)) * (above - *below);
+    const double part = at - std::floor(at);
+    result[i] = part == 0 ? *below : *below + part * (*std::min_element(below + 1, v.end()) - *below);
   }
   return result;
 }

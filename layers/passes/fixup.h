@@ -14,9 +14,9 @@ namespace sigma::init {
 //   the network's last layer   0, where it is a convolution or a linear layer outside of all blocks
 //
 // and every bias of theirs is 0; all others, those of shortcuts too, keep their weights. The paper's scalars
-// are layers of the network (scalar.h). Blocks are layers Residual;
-// those within a block's body are not told apart from it. Throws kind
-// usage for a network without residual blocks, and for a block without such layers.
+// are layers of the network (scalar.h). Blocks are layers Residual; those within a block's body are not told
+// apart from it. Throws kind usage for a network without residual blocks, and for a block without such
+// layers.
 void fixup(Module& model);
 
 }  // namespace sigma::init

@@ -80,6 +80,8 @@ TEST_CASE("ranks and the orthogonality gap are what they are of matrices that ar
   CHECK(std::isnan(percentiles(Tensor::empty({0}), {50})[0]));
   for (double p : percentiles(Tensor::from<double>({2, std::nan(""), 1}, {3}), {0, 50, 100}))
     CHECK(std::isnan(p));
+  CHECK(percentiles(Tensor::from<double>({2, HUGE_VAL, 1}, {3}), {0, 50, 100}) ==
+        std::vector<double>{1, 2, HUGE_VAL});
   CHECK(error_of([] { percentiles(Tensor::ones({2}), {101}); }).find("0..100, got 101") != std::string::npos);
   CHECK(error_of([] { trace_rank(Tensor::ones({2})); }).find("expected a matrix") != std::string::npos);
 }
